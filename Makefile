@@ -1,0 +1,38 @@
+# Every target works on a bare machine with Python >= 3.10, make and git. PIP_* settings are honoured.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+
+.PHONY: demo test test-all lint bench clean
+
+demo: $(VENV)/.standalone
+	$(BIN)/magplus demo --out demo --overwrite
+
+test: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not heavy"
+
+test-all: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+# mypy needs the checkout under its package name, whatever the folder is called.
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	mkdir -p build/types && ln -sfn ../.. build/types/magplus
+	MYPYPATH=build/types $(BIN)/mypy -p magplus.models -p magplus.pipeline
+
+bench: $(VENV)/.standalone
+	$(BIN)/python -m magplus.benchmarks
+
+$(VENV)/.standalone: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e ".[standalone]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.standalone
+	$(BIN)/python -m pip install -c constraints.txt -e ".[standalone,dev]"
+	touch $@
+
+clean:
+	rm -rf build demo

@@ -1,0 +1,96 @@
+"""What a magnifier and an animation backbone promise to the pipeline.
+
+Frames are float32 RGB in [0, 1], ``(3, H, W)`` for one and ``(N, 3, H, W)`` for several. Displacements are in px,
+``(N, 2, H, W)`` with channel 0 = x (to the right) and channel 1 = y (downwards). Nothing is kept on ``self`` between
+calls: what a clip needs travels in the returned state, so that two branches of a graph cannot disturb each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+Guides = Mapping[str, Any]
+"""What a backbone needs beyond pixels, by the names in its ``guide_names``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlphaRange:
+    """Magnification factors that a magnifier was made for, both ends included."""
+
+    low: float
+    high: float
+
+    def __contains__(self, alpha: float) -> bool:
+        return self.low <= alpha <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
+
+class Magnifier(Protocol):
+    """Moves every material point of a reference by ``alpha`` times its displacement to a frame."""
+
+    name: str
+    alpha_range: AlphaRange
+
+    def prepare(self, reference: Tensor, alpha: float | Tensor, mask: Tensor | None = None) -> Any:
+        """State for one reference ``(3, H, W)``; ``alpha`` is a number or a map ``(H, W)``, ``mask`` is ``(H, W)``."""
+        ...
+
+    def run(self, state: Any, frames: Tensor) -> Tensor:
+        """Magnified frames ``(N, 3, H, W)``."""
+        ...
+
+
+class DisplacementMagnifier(Magnifier, Protocol):
+    """A magnifier whose displacement is explicit, which measuring, targeting and `pixels=source` build on."""
+
+    def displacement(self, state: Any, frames: Tensor) -> Tensor:
+        """Displacement in px of each pixel of the reference to each frame, ``(N, 2, H, W)``, before ``alpha``."""
+        ...
+
+    def render(self, state: Any, frames: Tensor, displacement: Tensor) -> Tensor:
+        """Frames as `run` gives them, with a displacement of the caller's in place of the measured one."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framing:
+    """Square crop a backbone wants: side ``scale`` x face-box height, moved down by ``shift_y`` sides, ``size`` px."""
+
+    scale: float
+    shift_y: float
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriveResult:
+    """Generated frames ``(N, 3, H, W)`` and, where the backbone knows it, their foreground ``(N, H, W)`` in [0, 1]."""
+
+    frames: Tensor
+    mask: Tensor | None = None
+
+
+class AnimationBackbone(Protocol):
+    """A frozen generator: one portrait, moved as a driving clip moves."""
+
+    name: str
+    framing: Framing
+    max_sources: int
+    guide_names: frozenset[str]
+
+    def encode_source(self, sources: Tensor, guides: Guides) -> Any:
+        """SourceState of ``(N, 3, H, W)`` pictures of one person: expensive, depends on nothing but the source."""
+        ...
+
+    def set_reference(self, source_state: Any, frame: Tensor, guides: Guides) -> Any:
+        """DriveState for the driving clip's reference ``(3, H, W)``: cheap, changes with every clip and alpha."""
+        ...
+
+    def drive(self, drive_state: Any, frames: Tensor, guides: Guides) -> DriveResult:
+        """One generated picture per driving frame ``(N, 3, H, W)``; per-frame guides are sliced like the frames."""
+        ...

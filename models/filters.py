@@ -1,0 +1,86 @@
+"""Separable filters and the image pyramid that the networks share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def convolve_symmetric(images: Tensor, taps: Sequence[float], dim: int) -> Tensor:
+    """Convolve ``(N, C, H, W)`` along ``dim`` (2 or 3) with the symmetric kernel whose right half is ``taps``.
+
+    ``taps[0]`` is the centre. Borders are mirrored about the edge pixel, repeatedly where the kernel is longer than
+    the picture. Sums of shifted views are about twice as fast here as a one-channel convolution (CPU, 256 px).
+    """
+    radius = len(taps) - 1
+    padded = _mirror(images, radius, dim)
+    size = images.shape[dim]
+    out = padded.narrow(dim, radius, size) * taps[0]
+    for k in range(1, radius + 1):
+        pair = padded.narrow(dim, radius - k, size) + padded.narrow(dim, radius + k, size)
+        out = torch.add(out, pair, alpha=taps[k])
+    return out
+
+
+def _mirror(images: Tensor, radius: int, dim: int) -> Tensor:
+    size = images.shape[dim]
+    if radius < size:
+        return F.pad(images, (radius, radius, 0, 0) if dim == 3 else (0, 0, radius, radius), mode="reflect")
+    period = max(2 * (size - 1), 1)
+    index = torch.arange(-radius, size + radius, device=images.device).remainder(period)
+    return images.index_select(dim, torch.minimum(index, period - index))
+
+
+def gaussian_taps(sigma: float) -> list[float]:
+    """Right half of a normalised Gaussian, cut at 3 sigma."""
+    radius = max(1, math.ceil(3 * sigma))
+    values = [math.exp(-0.5 * (k / sigma) ** 2) for k in range(radius + 1)]
+    norm = values[0] + 2 * sum(values[1:])
+    return [value / norm for value in values]
+
+
+def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
+    """Blur ``(N, C, H, W)``; ``sigma`` in px is the nominal width of the untruncated kernel."""
+    taps = gaussian_taps(sigma)
+    return convolve_symmetric(convolve_symmetric(images, taps, 2), taps, 3)
+
+
+def wide_blur(images: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur of any width at bounded cost: above sigma 3 the work is done on a halved picture, recursively.
+
+    Halving by 2x2 means and doubling by linear interpolation blur by themselves (variance 1/4 and about 1/2 px^2 of
+    the larger grid); that is taken off the nominal sigma.
+    """
+    height, width = images.shape[-2:]
+    if sigma <= 3 or min(height, width) < 32:
+        return gaussian_blur(images, sigma)
+    even = F.pad(images, (0, width % 2, 0, height % 2), mode="replicate")
+    inner = math.sqrt(sigma**2 - 0.75) / 2
+    blurred = wide_blur(F.avg_pool2d(even, 2), inner)
+    # align_corners=False: pixel areas, not pixel centres, coincide after halving.
+    return F.interpolate(blurred, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+
+
+def halve(images: Tensor) -> Tensor:
+    """Next pyramid level: blur with sigma 1, then every second pixel, so that level coordinates are ``x / 2``."""
+    return gaussian_blur(images, 1.0)[..., ::2, ::2]
+
+
+def double_displacement(displacement: Tensor, size: tuple[int, int]) -> Tensor:
+    """Displacement ``(N, 2, h, w)`` of one level on the next finer one of ``size``, in that level's px."""
+    height, width = displacement.shape[-2:]
+    y = torch.arange(size[0], device=displacement.device, dtype=displacement.dtype) / 2
+    x = torch.arange(size[1], device=displacement.device, dtype=displacement.dtype) / 2
+    rows = _linear_rows(displacement, y, 2, height)
+    return 2 * _linear_rows(rows, x, 3, width)
+
+
+def _linear_rows(values: Tensor, at: Tensor, dim: int, size: int) -> Tensor:
+    low = at.floor().clamp(max=size - 1).long()
+    high = (low + 1).clamp(max=size - 1)
+    weight = (at - low).clamp(0, 1).view(-1, 1) if dim == 2 else (at - low).clamp(0, 1)
+    return values.index_select(dim, low) * (1 - weight) + values.index_select(dim, high) * weight

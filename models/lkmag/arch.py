@@ -1,0 +1,41 @@
+"""Detection and building of lkmag from a state dict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from ..checkpoint import load_strictly
+from .network import LKMag
+from .refiner import Refiner
+from .weigher import WindowWeigher
+
+REQUIRED_KEYS = frozenset(
+    f"{part}.{layer}.{kind}"
+    for part, layers in (("weigher", ("body.0", "body.8", "head")), ("refiner", ("body.0", "body.6", "head")))
+    for layer in layers
+    for kind in ("weight", "bias")
+)
+
+
+def build(tensors: Mapping[str, Tensor]) -> LKMag:
+    """The network in these tensors, frozen; widths are read from their shapes."""
+    network = LKMag(
+        weigher=WindowWeigher(width=tensors["weigher.head.weight"].shape[1]),
+        refiner=Refiner(width=tensors["refiner.head.weight"].shape[1]),
+    )
+    load_strictly(network, tensors, what="lkmag")
+    return freeze(network)
+
+
+def builtin() -> LKMag:
+    """The magnifier that needs no file: the prior alone."""
+    return freeze(LKMag())
+
+
+def freeze(network: LKMag) -> LKMag:
+    """Inference mode, no gradients."""
+    network.requires_grad_(False)
+    network.train(False)
+    return network

@@ -1,0 +1,162 @@
+"""lkmag: a magnifier that measures the displacement, scales it, and moves the pixels of the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from ..contracts import AlphaRange
+from ..errors import MagPlusError
+from ..filters import double_displacement, gaussian_blur, wide_blur
+from ..sampling import invert, pixel_grid, sample_linear, sample_spline, spline_coefficients
+from .prior import (
+    ReferenceLevel,
+    coefficients_of,
+    gather_evidence,
+    pyramid,
+    reference_level,
+    rounding_noise,
+    trust_logits,
+)
+from .refiner import Refiner
+from .weigher import WindowWeigher
+
+STEPS = (2, 1, 2, 3)
+"""Gauss-Newton steps per pyramid level, finest first. More at the finest level fit noise; the coarsest must catch
+motions of tens of px."""
+
+DAMPING = 1e-5
+"""Added to the structure tensor: squared gradient (per px) of a texture too weak to measure."""
+
+SMOOTHING_PX = 1.5
+"""Blur of the displacement after every step of the prior: keeps single-pixel outliers of small windows out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LKState:
+    """A reference, prepared once per clip and alpha."""
+
+    reference: Tensor
+    coefficients: Tensor
+    levels: Sequence[ReferenceLevel]
+    alpha: Tensor
+    """``(1, 1, H, W)`` or ``(1, 1, 1, 1)``."""
+
+
+class LKMag(nn.Module):
+    """Magnifier with an explicit displacement (`models.contracts.DisplacementMagnifier`).
+
+    Both networks are optional: without them, or with untrained ones, this is the Lucas-Kanade prior alone.
+    """
+
+    name = "lkmag"
+    alpha_range = AlphaRange(low=1 / 32, high=32)
+
+    def __init__(self, *, weigher: WindowWeigher | None = None, refiner: Refiner | None = None) -> None:
+        super().__init__()
+        self.weigher = weigher
+        self.refiner = refiner
+
+    def prepare(self, reference: Tensor, alpha: float | Tensor = 1.0, mask: Tensor | None = None) -> LKState:
+        """State for a reference ``(3, H, W)``, H and W >= 16.
+
+        ``alpha`` is a number or a map ``(H, W)``; where ``mask`` ``(H, W)`` is below 1, alpha goes linearly to 1, the
+        factor that leaves a frame as it is.
+        """
+        check_picture(reference)
+        image = reference[None].float()
+        noise = rounding_noise(image)
+        levels = [reference_level(level, damping=DAMPING, least_noise=noise) for level in pyramid(image, len(STEPS))]
+        factor = torch.as_tensor(alpha, dtype=image.dtype, device=image.device)
+        factor = factor.expand(1, 1, *factor.shape) if factor.ndim == 2 else factor.view(1, 1, 1, 1)
+        if mask is not None:
+            factor = 1 + mask.to(image) * (factor - 1)
+        return LKState(reference=image, coefficients=spline_coefficients(image), levels=levels, alpha=factor)
+
+    def displacement(self, state: LKState, frames: Tensor) -> Tensor:
+        """Displacement of the reference's pixels to each frame, ``(N, 2, H, W)`` in px."""
+        check_same_size(state.reference, frames)
+        coefficients = coefficients_of(pyramid(frames.float(), len(STEPS)))
+        displacement = frames.new_zeros(1)
+        for index in reversed(range(len(state.levels))):
+            level = state.levels[index]
+            height, width = level.image.shape[-2:]
+            if index == len(state.levels) - 1:
+                displacement = level.image.new_zeros(len(frames), 2, height, width)
+            else:
+                displacement = double_displacement(displacement, (height, width))
+            displacement = self._settle(level, coefficients[index], displacement, STEPS[index])
+        return displacement
+
+    def _settle(self, level: ReferenceLevel, coefficients: Tensor, displacement: Tensor, steps: int) -> Tensor:
+        grid = pixel_grid(*level.image.shape[-2:], like=displacement)
+        for step in range(steps):
+            evidence = gather_evidence(level, coefficients, grid, displacement)
+            if self.weigher is not None and step == steps - 1:
+                displacement = self.weigher(evidence, displacement)
+            else:
+                weights = trust_logits(evidence.error).softmax(1)
+                displacement = displacement + (evidence.steps * weights[:, :, None]).sum(1)
+            displacement = _smoothed(displacement)
+        return displacement
+
+    def render(self, state: LKState, frames: Tensor, displacement: Tensor) -> Tensor:
+        """Frames ``(N, 3, H, W)`` whose material points stand at alpha times ``displacement`` from the reference.
+
+        Reference and frame are sampled at the same material points; their difference is appearance that is no motion.
+        It follows alpha up to 1 and stays at full strength beyond, except where it is no larger than noise.
+        """
+        coefficients = spline_coefficients(frames.float())
+        origin = invert(state.alpha * displacement)
+        at_origin = sample_linear(displacement, origin)
+        still = sample_spline(state.coefficients.expand(len(frames), -1, -1, -1), origin)
+        moved = sample_spline(coefficients, origin + at_origin)
+        blend = _share_of_frame(still, moved, state.alpha)
+        if self.refiner is not None:
+            return self.refiner(still, moved, state.alpha * at_origin, state.alpha, blend).clamp(0, 1)
+        return torch.lerp(still, moved, blend).clamp(0, 1)
+
+    def run(self, state: LKState, frames: Tensor) -> Tensor:
+        """Magnified frames ``(N, 3, H, W)`` in [0, 1]."""
+        return self.render(state, frames, self.displacement(state, frames))
+
+
+def _smoothed(displacement: Tensor) -> Tensor:
+    """Blur without shrinking peaks: what the blur took away is blurred and given back (Tukey's twicing)."""
+    once = gaussian_blur(displacement, SMOOTHING_PX)
+    return once + gaussian_blur(displacement - once, SMOOTHING_PX)
+
+
+def _share_of_frame(still: Tensor, moved: Tensor, alpha: Tensor) -> Tensor:
+    """Weight of the frame's pixels against the reference's, ``(N, 1, H, W)``: 0 at alpha 0 and 1 at alpha 1, exactly.
+
+    Above 1 the weight falls towards one half where both pictures differ by noise only: two noisy copies of a pixel are
+    averaged. Where they differ by more (shading, wrinkles, occlusion) the frame is kept.
+    """
+    difference = (moved - still).square().mean(1, keepdim=True)
+    noise = difference.flatten(1)[:, ::7].median(1).values.view(-1, 1, 1, 1) / 0.455
+    local = wide_blur(difference, 2.4)
+    like_noise = (1.5 - local / (2 * noise + 1e-9)).clamp(0, 1)
+    beyond = (1 - 1 / alpha.clamp(min=1)) * 0.5 * like_noise
+    return alpha.clamp(0, 1) * (1 - beyond)
+
+
+def check_picture(picture: Tensor) -> None:
+    """Refuse what is not one RGB picture of at least 16 x 16 px."""
+    if picture.ndim != 3 or picture.shape[0] != 3:
+        raise MagPlusError(f"A reference must be one RGB picture (3, H, W); this one has shape {tuple(picture.shape)}.")
+    if min(picture.shape[-2:]) < 16:
+        height, width = picture.shape[-2:]
+        raise MagPlusError(f"A picture of {width} x {height} px is too small: at least 16 x 16 px are needed.")
+
+
+def check_same_size(reference: Tensor, frames: Tensor) -> None:
+    """Refuse frames of another size than their reference."""
+    if frames.shape[-2:] != reference.shape[-2:]:
+        raise MagPlusError(
+            f"Frames of {frames.shape[-1]} x {frames.shape[-2]} px do not fit a reference of "
+            f"{reference.shape[-1]} x {reference.shape[-2]} px. Give a reference from the same clip."
+        )

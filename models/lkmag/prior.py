@@ -1,0 +1,148 @@
+"""Lucas-Kanade displacement with several window sizes: the closed-form heart of the magnifier.
+
+Inverse-compositional form (Baker and Matthews, 2004): gradients come from the reference alone, so that pyramid,
+gradients and structure tensors are computed once per clip, and repeated steps converge to zero residual instead of
+carrying the bias that noisy gradients put into a single step.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..filters import convolve_symmetric, halve, wide_blur
+from ..sampling import _TAPS, sample_spline, spline_coefficients
+
+WINDOWS_PX = (1.2, 2.4, 4.8, 9.6)
+"""Window sigmas at every pyramid level, in that level's px."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceLevel:
+    """What one pyramid level of the reference contributes; K windows, all ``(1, ., h, w)``."""
+
+    image: Tensor
+    gradient_x: Tensor
+    gradient_y: Tensor
+    inverse: Tensor
+    """Damped inverse structure tensor per window, ``(K, 3, h, w)``: xx, xy, yy."""
+    variance: Tensor
+    """Variance of each window's displacement for unit image noise, ``(K, h, w)`` in px^2."""
+    least_noise: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """One Gauss-Newton step from every window, and how far each is to be trusted."""
+
+    steps: Tensor
+    """``(N, K, 2, h, w)`` in px."""
+    error: Tensor
+    """Expected squared error of each step, ``(N, K, h, w)`` in px^2."""
+    residual: Tensor
+    """Reference minus warped frame, ``(N, 3, h, w)``."""
+    noise: Tensor
+    """Image noise sigma per frame, ``(N, 1, 1, 1)``."""
+
+
+def rounding_noise(picture: Tensor) -> float:
+    """Least noise sigma to assume beside a reference: the rounding of 8 bits where the picture shows it, else 1e-4.
+
+    Measured noise alone would be zero where two rounded frames agree to the last bit, and every window infinitely sure
+    of a motion that rounding has swallowed.
+    """
+    levels = picture * 255
+    eight_bit = bool((levels - levels.round()).abs().max() < 1e-3)
+    return 1 / 255 / math.sqrt(12) if eight_bit else 1e-4
+
+
+def pyramid(images: Tensor, levels: int) -> list[Tensor]:
+    """Finest level first; stops early where the next one would be under 12 px."""
+    out = [images]
+    while len(out) < levels and min(out[-1].shape[-2:]) >= 24:
+        out.append(halve(out[-1]))
+    return out
+
+
+def reference_level(image: Tensor, *, damping: float, least_noise: float) -> ReferenceLevel:
+    """Gradients, structure tensors and their inverses of one level ``(1, 3, h, w)``."""
+    gx, gy = _spline_gradient(image, 3), _spline_gradient(image, 2)
+    products = torch.cat([(gx * gx).sum(1, True), (gx * gy).sum(1, True), (gy * gy).sum(1, True)], 1)
+    tensors = torch.cat([wide_blur(products, sigma) for sigma in WINDOWS_PX])
+    xx, xy, yy = tensors[:, 0] + damping, tensors[:, 1], tensors[:, 2] + damping
+    determinant = xx * yy - xy * xy
+    inverse = torch.stack([yy, -xy, xx], 1) / determinant[:, None]
+    pixels = torch.tensor([4 * math.pi * sigma**2 for sigma in WINDOWS_PX]).to(image).view(-1, 1, 1)
+    return ReferenceLevel(
+        image=image,
+        gradient_x=gx,
+        gradient_y=gy,
+        inverse=inverse,
+        variance=(inverse[:, 0] + inverse[:, 2]) / pixels,
+        least_noise=least_noise,
+    )
+
+
+def _spline_gradient(image: Tensor, dim: int) -> Tensor:
+    """Exact derivative of the cubic spline through the pixels, at the pixels."""
+    coefficients = convolve_symmetric(image, _TAPS, dim)
+    size = image.shape[dim]
+    index = torch.arange(size, device=image.device)
+    after = coefficients.index_select(dim, (index + 1).clamp(max=size - 1))
+    before = coefficients.index_select(dim, (index - 1).clamp(min=0))
+    return (after - before) / 2
+
+
+def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, displacement: Tensor) -> Evidence:
+    """Steps of all windows from the present ``displacement`` ``(N, 2, h, w)``."""
+    residual = level.image - sample_spline(frame_coefficients, grid + displacement)
+    moments = torch.stack([(level.gradient_x * residual).sum(1), (level.gradient_y * residual).sum(1)], 1)
+    inverse = level.inverse[:, None]
+    steps = torch.stack([_solve(inverse[k], wide_blur(moments, sigma)) for k, sigma in enumerate(WINDOWS_PX)], 1)
+    noise = _noise_sigma(residual).clamp(min=level.least_noise)
+    variance = level.variance * noise**2
+    return Evidence(steps=steps, error=variance + _inconsistency(steps, variance), residual=residual, noise=noise)
+
+
+def _solve(inverse: Tensor, moments: Tensor) -> Tensor:
+    x, y = moments[:, 0], moments[:, 1]
+    return torch.stack([inverse[:, 0] * x + inverse[:, 1] * y, inverse[:, 1] * x + inverse[:, 2] * y], 1)
+
+
+def _noise_sigma(residual: Tensor) -> Tensor:
+    """Robust noise level of the residual."""
+    flat = residual.detach().abs().flatten(1)[:, ::7]
+    return (flat.median(1).values / 0.6745).view(-1, 1, 1, 1)
+
+
+def _inconsistency(steps: Tensor, variance: Tensor) -> Tensor:
+    """Squared bias of each window, seen by its disagreement with all smaller windows beyond what noise explains.
+
+    Lepski's principle: a window is too large for the local motion as soon as it contradicts a smaller one.
+    """
+    worst = [torch.zeros_like(variance[:, 0])]
+    for k in range(1, steps.shape[1]):
+        gap = torch.zeros_like(worst[0])
+        for j in range(k):
+            distance = (steps[:, k] - steps[:, j]).square().sum(1)
+            gap = torch.maximum(gap, distance - NOISE_MARGIN * (variance[:, j] + variance[:, k]))
+        worst.append(torch.maximum(gap, worst[-1]))
+    return torch.stack(worst, 1)
+
+
+NOISE_MARGIN = 5.0
+"""Multiple of the expected noise variance that is not yet called a contradiction."""
+
+
+def trust_logits(error: Tensor, sharpness: float = 2.0) -> Tensor:
+    """Logits ``(N, K, h, w)`` whose softmax weights go with the inverse expected error to the power ``sharpness``."""
+    return -sharpness * (error + 1e-8).log()
+
+
+def coefficients_of(levels: Sequence[Tensor]) -> list[Tensor]:
+    """Spline coefficients of every pyramid level."""
+    return [spline_coefficients(level) for level in levels]

@@ -1,0 +1,56 @@
+"""The learned judge of the Lucas-Kanade windows: which one to trust where, and by how much the prior errs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .prior import WINDOWS_PX, Evidence, trust_logits
+
+DILATIONS = (1, 2, 4, 2, 1)
+MAX_CORRECTION_PX = 0.25
+"""Bound of the free correction, in px of the level: the network chooses among measurements and invents no motion."""
+
+_WINDOWS = len(WINDOWS_PX)
+_FEATURES = 3 * _WINDOWS + 3
+_OUTPUTS = _WINDOWS + 1 + 2
+
+
+class WindowWeigher(nn.Module):
+    """Small dilated CNN, shared by all pyramid levels.
+
+    Its last layer starts at zero, which leaves the prior exactly as it is: softmax weights from the prior's own
+    expected errors, gain 1, correction 0. The gain in (0, 2) takes the place of a "no motion" class: it can shrink a
+    motion to nothing, and it carries no bias towards zero before it has learned one.
+    """
+
+    def __init__(self, *, width: int = 32) -> None:
+        super().__init__()
+        widths = [_FEATURES] + [width] * len(DILATIONS)
+        layers: list[nn.Module] = []
+        for index, dilation in enumerate(DILATIONS):
+            layers.append(nn.Conv2d(widths[index], widths[index + 1], 3, padding=dilation, dilation=dilation))
+            layers.append(nn.ReLU())
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Conv2d(width, _OUTPUTS, 1)
+        for parameter in self.head.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, evidence: Evidence, displacement: Tensor) -> Tensor:
+        """New displacement ``(N, 2, h, w)`` from the present one and the steps measured at it."""
+        out = self.head(self.body(_features(evidence)))
+        logits = trust_logits(evidence.error) + out[:, :_WINDOWS]
+        step = (evidence.steps * logits.softmax(1)[:, :, None]).sum(1)
+        gain = 2 * torch.sigmoid(out[:, _WINDOWS : _WINDOWS + 1])
+        correction = MAX_CORRECTION_PX * torch.tanh(out[:, _WINDOWS + 1 :])
+        return gain * (displacement + step) + correction
+
+
+def _features(evidence: Evidence) -> Tensor:
+    """Steps, log errors, residual strength, signed grey residual and noise, each of order one."""
+    n, _, _, height, width = evidence.steps.shape
+    grey = evidence.residual.mean(1, keepdim=True) / evidence.noise
+    strength = evidence.residual.square().mean(1, keepdim=True).add(1e-8).log() / 8
+    noise = (evidence.noise.log() / 4).expand(n, 1, height, width)
+    steps = evidence.steps.flatten(1, 2).clamp(-4, 4)
+    return torch.cat([steps, evidence.error.add(1e-8).log() / 8, strength, grey.clamp(-8, 8) / 8, noise], 1)

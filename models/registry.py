@@ -1,0 +1,125 @@
+"""Which networks the pack knows, how a file of weights is recognised, and how each is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .checkpoint import Checkpoint, read_checkpoint
+from .contracts import AnimationBackbone, DisplacementMagnifier, Framing, Magnifier
+from .errors import MagPlusError
+from .flow_transfer import arch as flow_transfer
+from .lkmag import arch as lkmag
+
+BUILTIN = "builtin"
+"""Name that stands for the magnifier that comes with the pack."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Architecture:
+    """A network that is recognised by its keys. ``required_keys`` are enough to tell it from every other one."""
+
+    name: str
+    kind: str
+    title: str
+    required_keys: frozenset[str]
+    build: Callable[[Mapping[str, Tensor]], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec:
+    """A frozen generator as `backbones` lists it and `animate` builds it."""
+
+    name: str
+    title: str
+    files: tuple[str, ...]
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Option name -> what it does and its default."""
+    framing: Framing
+    target_pct_face: float
+    """Peak motion the backbone is assumed to answer to, in percent of the face width. A guess until it is measured."""
+    build: Callable[[list[Checkpoint], Mapping[str, str]], AnimationBackbone]
+
+
+ARCHITECTURES = (
+    Architecture(
+        name="lkmag",
+        kind="magnifier",
+        title="lkmag, the magnifier of this pack",
+        required_keys=lkmag.REQUIRED_KEYS,
+        build=lkmag.build,
+    ),
+)
+
+BACKBONES = {
+    "flow": BackboneSpec(
+        name="flow",
+        title="Flow Transfer: dense motion of the driver, carried onto the portrait (no weights)",
+        files=(),
+        framing=flow_transfer.FRAMING,
+        target_pct_face=3.0,
+        build=flow_transfer.build,
+    )
+}
+
+
+def identify(checkpoint: Checkpoint) -> Architecture:
+    """The architecture of a file. Raises `MagPlusError` that says what the file comes closest to, and what it lacks."""
+    keys = set(checkpoint.tensors)
+    for architecture in ARCHITECTURES:
+        if architecture.required_keys <= keys:
+            return architecture
+    closest = max(ARCHITECTURES, key=lambda a: len(a.required_keys & keys) / len(a.required_keys))
+    present = len(closest.required_keys & keys)
+    known = ", ".join(a.name for a in ARCHITECTURES)
+    if present == 0:
+        first = ", ".join(sorted(keys)[:3])
+        raise MagPlusError(
+            f"{checkpoint.path} holds weights of a network not known here (first keys: {first}). Known: {known}."
+        )
+    missing = sorted(closest.required_keys - keys)
+    raise MagPlusError(
+        f"{checkpoint.path} looks like {closest.name}: it has {present} of {len(closest.required_keys)} keys, "
+        f"missing {', '.join(missing[:3])}. The file is incomplete or of another version."
+    )
+
+
+def load_magnifier(name: str | Path = BUILTIN) -> tuple[Magnifier, Checkpoint | None]:
+    """The built-in magnifier, or the one in a file, and the file it came from."""
+    if str(name) == BUILTIN:
+        return lkmag.builtin(), None
+    checkpoint = read_checkpoint(name)
+    architecture = identify(checkpoint)
+    if architecture.kind != "magnifier":
+        raise MagPlusError(
+            f"{name} is {architecture.title}, not a magnifier. Give it where a {architecture.kind} goes."
+        )
+    return architecture.build(checkpoint.tensors), checkpoint
+
+
+def needs_displacement(magnifier: Magnifier, *, purpose: str) -> DisplacementMagnifier:
+    """The magnifier, if it can tell a displacement; otherwise an error that says what to use instead."""
+    if not hasattr(magnifier, "displacement"):
+        raise MagPlusError(
+            f"{purpose} needs a magnifier that measures displacement, and {magnifier.name} does not. Use '{BUILTIN}'."
+        )
+    return magnifier  # type: ignore[return-value]
+
+
+def load_backbone(
+    name: str, files: list[Path | str], options: Mapping[str, str]
+) -> tuple[AnimationBackbone, list[Checkpoint]]:
+    """A backbone by name, from its weight files in any order, and those files."""
+    if name not in BACKBONES:
+        raise MagPlusError(f"There is no backbone '{name}'. Known: {', '.join(BACKBONES)}.")
+    spec = BACKBONES[name]
+    unknown = sorted(set(options) - set(spec.options))
+    if unknown:
+        offered = ", ".join(spec.options) or "none"
+        raise MagPlusError(f"Backbone '{name}' has no option '{unknown[0]}'. Its options: {offered}.")
+    checkpoints = [read_checkpoint(file) for file in files]
+    return spec.build(checkpoints, options), checkpoints

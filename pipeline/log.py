@@ -1,0 +1,5 @@
+"""The pack's logger: remarks and warnings for the user, shown on stderr by the command line and in ComfyUI's log."""
+
+import logging
+
+log = logging.getLogger("magplus")

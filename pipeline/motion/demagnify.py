@@ -1,0 +1,107 @@
+"""DeMagPlus: scale generated motion back to the intensity of the micro-expression it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ...models.contracts import DisplacementMagnifier, Magnifier
+from ...models.errors import MagPlusError
+from ...models.geometry import Similarity
+from ...models.sampling import spline_coefficients
+from ...models.warp import border_window, carry, warp_by
+from ..clip import CHUNK, Clip
+from ..measure import MotionComparison
+from ..progress import Progress, silent
+from .magnify import check_alpha, magnify
+
+INTENSITY_MAX = 10.0
+
+
+def factor_for(comparison: MotionComparison, intensity: float = 1.0) -> float:
+    """Factor that brings a generated clip to ``intensity`` times the motion of its original.
+
+    It is the inverse of the gain that was measured, not of the alpha that was asked for, so that whatever the backbone
+    did to the motion's size is undone too.
+    """
+    check_intensity(intensity)
+    if comparison.gain is None:
+        raise MagPlusError(f"The factor cannot be measured: {comparison.reason} Give alpha as a number.")
+    if comparison.gain <= 0:
+        raise MagPlusError(
+            f"The generated clip moves against the original (gain {comparison.gain:.2f}), so there is nothing to scale "
+            "back. Check that both clips belong together and share the reference frame, or give alpha as a number."
+        )
+    return intensity / comparison.gain
+
+
+def check_intensity(intensity: float) -> None:
+    """Refuse an intensity outside 0 .. 10."""
+    if not 0 <= intensity <= INTENSITY_MAX:
+        raise MagPlusError(f"intensity must lie between 0 and {INTENSITY_MAX:g}, not {intensity:g}.")
+
+
+def demagnify(
+    generated: Clip,
+    magnifier: Magnifier,
+    *,
+    factor: float,
+    reference: int = 0,
+    progress: Progress = silent,
+) -> Iterator[Tensor]:
+    """`pixels=generated`: chunks ``(n, 3, H, W)`` of the backbone's own picture, its motion times ``factor``.
+
+    A factor of 0 repeats the reference frame.
+    """
+    if factor == 0:
+        return _repeated(generated, reference, progress)
+    return magnify(generated, magnifier, alpha=factor, reference=reference, stage="demagnify", progress=progress)
+
+
+def _repeated(clip: Clip, reference: int, progress: Progress) -> Iterator[Tensor]:
+    still = clip.frame(reference)
+    done = 0
+    for chunk in clip.chunks(CHUNK):
+        for _ in chunk:
+            done += 1
+            progress("demagnify", done, clip.info.count, still)
+        yield still.expand_as(chunk)
+
+
+@torch.no_grad()
+def demagnify_onto(
+    portrait: Tensor,
+    generated: Clip,
+    magnifier: DisplacementMagnifier,
+    *,
+    to_portrait: Similarity,
+    factor: float,
+    reference: int = 0,
+    progress: Progress = silent,
+) -> Iterator[Tensor]:
+    """`pixels=source`: chunks ``(n, 3, H, W)`` of the original ``portrait`` ``(3, H, W)``, moved.
+
+    The generated clip's displacement times ``factor`` is carried through ``to_portrait``, which maps the generated
+    picture's coordinates to the portrait's. Only motion is taken from the backbone, no pixel: the identity cannot
+    change, and a factor of 0 gives back the portrait's own bits.
+    """
+    if factor != 0:
+        check_alpha(factor, magnifier.alpha_range)
+    image = portrait[None].float()
+    coefficients = spline_coefficients(image)
+    height, width = portrait.shape[-2:]
+    state = magnifier.prepare(generated.frame(reference), 1.0)
+    done = 0
+    for chunk in generated.chunks(CHUNK):
+        measured = factor * magnifier.displacement(state, chunk)
+        # One frame at a time: a portrait may be much larger than the backbone's picture.
+        frames = []
+        for field in (measured * border_window(measured)).split(1):
+            frames.append(warp_by(image, coefficients, carry(field, to_portrait, (height, width))))
+            done += 1
+            progress("demagnify", done, generated.info.count, frames[-1][0])
+        if done > reference >= done - len(chunk):
+            frames[reference - done + len(chunk)] = image
+        yield torch.cat(frames)

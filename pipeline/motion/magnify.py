@@ -1,0 +1,77 @@
+"""MagPlus: magnify the motion of a clip against its reference frame."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+from ...models.contracts import AlphaRange, DisplacementMagnifier, Magnifier
+from ...models.errors import MagPlusError
+from ..clip import CHUNK, Clip
+from ..progress import Progress, silent
+
+
+@torch.no_grad()
+def magnify(
+    clip: Clip,
+    magnifier: Magnifier,
+    *,
+    alpha: float,
+    reference: int = 0,
+    mask: Tensor | None = None,
+    stage: str = "magnify",
+    progress: Progress = silent,
+) -> Iterator[Tensor]:
+    """Chunks ``(n, 3, H, W)`` of the magnified clip.
+
+    The reference frame and everything where ``mask`` ``(H, W)`` is 0 are the input's own pixels. An alpha outside the
+    magnifier's range is an error.
+    """
+    check_alpha(alpha, magnifier.alpha_range)
+    still = clip.frame(reference)
+    check_mask(mask, still)
+    state = magnifier.prepare(still, alpha, mask)
+    done = 0
+    for chunk in clip.chunks(CHUNK):
+        out = magnifier.run(state, chunk)
+        if mask is not None:
+            out = torch.where(mask > 0, out, chunk)
+        if done <= reference < done + len(chunk):
+            out[reference - done] = still
+        for frame in out:
+            done += 1
+            progress(stage, done, clip.info.count, frame)
+        yield out
+
+
+def check_mask(mask: Tensor | None, picture: Tensor) -> None:
+    """Refuse a mask of another size than its picture ``(3, H, W)``."""
+    if mask is not None and mask.shape != picture.shape[1:]:
+        raise MagPlusError(
+            f"The mask has {mask.shape[1]} x {mask.shape[0]} px, the clip {picture.shape[2]} x {picture.shape[1]} px. "
+            "Give a mask of the clip's size."
+        )
+
+
+def check_alpha(alpha: float, allowed: AlphaRange) -> None:
+    """Refuse a factor that is no positive number, or outside what the magnifier was made for."""
+    if not math.isfinite(alpha) or alpha <= 0:
+        raise MagPlusError(f"alpha must be a positive number, not {alpha:g}.")
+    if alpha not in allowed:
+        raise MagPlusError(f"alpha {alpha:g} is outside the range of this magnifier, {allowed}.")
+
+
+def estimator_of(magnifier: DisplacementMagnifier) -> Callable[[Tensor, Tensor], Tensor]:
+    """The magnifier's displacement as ``(reference, frames) -> displacement``, its reference prepared only once."""
+    prepared: tuple[Tensor, object] | None = None
+
+    def displacement(reference: Tensor, frames: Tensor) -> Tensor:
+        nonlocal prepared
+        if prepared is None or not torch.equal(prepared[0], reference):
+            prepared = (reference, magnifier.prepare(reference, 1.0))
+        return magnifier.displacement(prepared[1], frames)
+
+    return displacement

@@ -1,0 +1,19 @@
+"""One tick per frame: progress, a running picture, and the place where a run can be cancelled."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Progress(Protocol):
+    """Called after every frame of a stage. Raising from it cancels the stage; nothing half-written stays behind."""
+
+    def __call__(self, stage: str, done: int, total: int | None, preview: Tensor | None = None) -> None:
+        """``done`` of ``total`` frames (None: unknown) of ``stage``; ``preview`` is the last frame ``(3, H, W)``."""
+        ...
+
+
+def silent(stage: str, done: int, total: int | None, preview: Tensor | None = None) -> None:
+    """Progress for callers that show none."""
