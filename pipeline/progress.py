@@ -10,7 +10,7 @@ from torch import Tensor
 class Progress(Protocol):
     """Called after every frame of a stage. Raising from it cancels the stage; nothing half-written stays behind."""
 
-    def __call__(self, stage: str, done: int, total: int | None, preview: Tensor | None = None) -> None:
+    def __call__(self, stage: str, done: int, total: int | None, preview: Tensor | None = None, /) -> None:
         """``done`` of ``total`` frames (None: unknown) of ``stage``; ``preview`` is the last frame ``(3, H, W)``."""
         ...
 

@@ -31,6 +31,11 @@ class Crop:
         """Maps crop to picture coordinates."""
         return inverse(self.to_crop)
 
+    @property
+    def whole(self) -> Crop:
+        """What leaves a picture that is this crop already as it is."""
+        return Crop(to_crop=np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]), size=self.size)
+
     def apply(self, pictures: Tensor) -> Tensor:
         """Crops ``(N, 3, size, size)`` of ``(N, 3, H, W)``; beyond the picture its edge is continued.
 

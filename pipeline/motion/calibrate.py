@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from ...models.contracts import AlphaRange
 from ...models.errors import MagPlusError
 from ..measure import MotionCurve
 
 DETECTABLE = 3.0
 """Peak motion over its noise floor below which there is nothing to magnify but noise."""
+
+ROUGHNESS = 0.4
+"""Von Neumann's ratio above which a curve is called noise: about 1 for values without order in time, whatever their
+size, and near 0 for a movement that takes several frames."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,11 +31,11 @@ def choose_alpha(curve: MotionCurve, *, target_pct_face: float, allowed: AlphaRa
 
     Raises `MagPlusError` where the clip holds no motion above its noise floor.
     """
-    peak, floor = abs(curve.peak_pct_face), curve.noise_floor_pct_face
-    if peak <= max(DETECTABLE * floor, 1e-6):
+    peak, floor = abs(curve.peak_pct_face), curve.noise_floor_pct_face or 0.0
+    if peak <= max(DETECTABLE * floor, 1e-6) or _roughness(curve) > ROUGHNESS:
         raise MagPlusError(
-            f"No motion above the noise in this clip: its peak is {peak:.3f} % of the face width, its noise floor "
-            f"{floor:.3f} %. Give alpha as a number if you are sure, or a face box, if other parts of the picture move."
+            f"No motion above the noise in this clip: its largest value is {peak:.3f} % of the face width, its noise "
+            f"floor {floor:.3f} %. Give alpha as a number if you are sure, or a face box if other parts move."
         )
     wanted = target_pct_face / peak
     alpha = min(max(wanted, 1.0, allowed.low), allowed.high)
@@ -37,3 +43,10 @@ def choose_alpha(curve: MotionCurve, *, target_pct_face: float, allowed: AlphaRa
     if alpha != wanted:
         reason += f"; {wanted:.2f} would be needed, limited to {alpha:g}"
     return Calibration(alpha=alpha, reason=reason)
+
+
+def _roughness(curve: MotionCurve) -> float:
+    """Squared steps from frame to frame over twice the variance, the reference left out: its 0 is no measurement."""
+    values = np.delete(curve.values_pct_face, curve.reference)
+    spread = float(((values - values.mean()) ** 2).sum()) if len(values) > 2 else 0.0
+    return float((np.diff(values) ** 2).sum()) / (2 * spread) if spread > 0 else 0.0

@@ -1,0 +1,159 @@
+"""Arguments that several commands share, and what they are turned into."""
+
+from __future__ import annotations
+
+import argparse
+from fractions import Fraction
+from pathlib import Path
+
+from torch import Tensor
+
+from ...models.contracts import AnimationBackbone
+from ...models.errors import MagPlusError
+from ...models.geometry import FaceBox
+from ...models.registry import BACKBONES, BUILTIN, load_backbone
+from ..face.box import box_from_mask, parse_box
+from ..log import log
+from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_mask
+
+Parser = argparse.ArgumentParser
+
+
+def add_input(parser: Parser, flag: str, what: str) -> None:
+    """A clip: a video, a still, a folder or pattern of pictures, or .npy; and the part of it to use."""
+    parser.add_argument(flag, required=True, metavar="CLIP", dest="input", help=what)
+    parser.add_argument("--start", metavar="N", help="first frame, counted from 0, or a time such as 1.5s")
+    parser.add_argument("--stop", metavar="N", help="frame or time before which to stop")
+    parser.add_argument("--rate", metavar="FPS", help="frames per second of pictures and arrays: 200, 30000/1001")
+
+
+def add_output(parser: Parser, *, required: bool = True) -> None:
+    """Where to write, and how."""
+    parser.add_argument(
+        "--out",
+        required=required,
+        metavar="FILE",
+        help=".mkv lossless, .mp4 to share, .npy unrounded, .png or a folder for 16-bit pictures",
+    )
+    parser.add_argument("--format", choices=sorted(FORMATS), help="instead of the one that the file name stands for")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
+def add_magnifier(parser: Parser) -> None:
+    """Which magnifier."""
+    parser.add_argument("--magnifier", default=BUILTIN, metavar="FILE", help=f"a weights file (default: {BUILTIN})")
+
+
+def add_reference(parser: Parser) -> None:
+    """Which frame is the neutral one."""
+    parser.add_argument(
+        "--reference", type=int, default=0, metavar="N", help="neutral frame, counted from 0 (default: 0)"
+    )
+
+
+def add_backbone(parser: Parser) -> None:
+    """Which frozen generator, with its files and options."""
+    parser.add_argument("--backbone", default="flow", choices=sorted(BACKBONES), help="frozen generator (flow)")
+    parser.add_argument(
+        "--weights", action="append", default=[], metavar="FILE", help="weights of the backbone; repeat for several"
+    )
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="option of the backbone; repeat for several"
+    )
+
+
+def add_face(parser: Parser, side: str) -> None:
+    """Where the face of one side is."""
+    parser.add_argument(
+        f"--{side}-box", metavar="X,Y,W,H[,ANGLE]", help=f"face of the {side} in px, angle in degrees clockwise"
+    )
+    parser.add_argument(f"--{side}-mask", metavar="FILE", help=f"picture with the {side}'s face in white")
+
+
+def clip_from(arguments: argparse.Namespace, path: str | None = None) -> FileClip:
+    """The input clip, with its remarks shown."""
+    (start, start_s), (stop, stop_s) = _place(arguments.start, "--start"), _place(arguments.stop, "--stop")
+    clip = open_clip(
+        path or arguments.input, start=start, stop=stop, start_s=start_s, stop_s=stop_s, rate=_rate(arguments.rate)
+    )
+    for note in clip.notes:
+        log.info("%s: %s", clip.info.name, note)
+    return clip
+
+
+def moving_clip_from(arguments: argparse.Namespace) -> FileClip:
+    """The input clip, which must have at least two frames and hold the reference."""
+    clip = clip_from(arguments)
+    if clip.info.count == 1:
+        raise MagPlusError(f"{clip.info.name} has a single frame; motion needs at least two. Give a clip.")
+    clip.frame(arguments.reference)
+    return clip
+
+
+def _place(text: str | None, flag: str) -> tuple[int | None, Fraction | None]:
+    try:
+        if text is None:
+            return None, None
+        return (None, Fraction(text[:-1])) if text.endswith("s") else (int(text), None)
+    except ValueError:
+        raise MagPlusError(f"{flag} {text}: give a frame number, or a time in seconds such as 1.5s.") from None
+
+
+def _rate(text: str | None) -> Fraction | None:
+    try:
+        rate = None if text is None else Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if rate is not None and rate <= 0:
+        raise MagPlusError(f"--rate {text}: give frames per second, such as 25, 200 or 30000/1001.")
+    return rate
+
+
+def writer_for(arguments: argparse.Namespace, clip: FileClip, metadata: dict[str, str]) -> ClipWriter:
+    """Writer for the result of a clip: its rate, and its sound where the format can hold it."""
+    chosen = FORMATS[arguments.format] if arguments.format else None
+    writer = ClipWriter(
+        arguments.out, rate=clip.info.rate, format=chosen, metadata=metadata, overwrite=arguments.overwrite
+    )
+    if writer.format.kind == "video":
+        writer.audio = clip.audio
+    elif clip.audio is not None:
+        log.info("%s: the sound is left out, %s cannot hold it", writer.path.name, writer.format.name)
+    return writer
+
+
+def backbone_from(arguments: argparse.Namespace) -> tuple[AnimationBackbone, list[Path]]:
+    """The backbone, and its weight files."""
+    options = {}
+    for text in arguments.option:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise MagPlusError(f"--option {text}: give KEY=VALUE.")
+        options[key] = value
+    backbone, checkpoints = load_backbone(arguments.backbone, arguments.weights, options)
+    return backbone, [checkpoint.path for checkpoint in checkpoints]
+
+
+def face_from(arguments: argparse.Namespace, side: str) -> FaceBox | None:
+    """Face box of one side, from its box or its mask, or None."""
+    box, mask = getattr(arguments, f"{side}_box"), getattr(arguments, f"{side}_mask")
+    if box and mask:
+        raise MagPlusError(f"Give --{side}-box or --{side}-mask, not both.")
+    if box:
+        return parse_box(box)
+    return None if mask is None else box_from_mask(read_mask(mask))
+
+
+def alpha_from(text: str) -> float | None:
+    """A factor, or None for ``auto``."""
+    if text == "auto":
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise MagPlusError(f"--alpha {text}: give a number, or auto.") from None
+
+
+def mask_from(path: str | None) -> Tensor | None:
+    """A mask ``(H, W)``, or None."""
+    return None if path is None else read_mask(path)

@@ -1,0 +1,251 @@
+"""Each stage of the main job alone."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from ...models.contracts import Magnifier
+from ...models.errors import MagPlusError
+from ...models.registry import BACKBONES, load_magnifier, needs_displacement
+from ..clip import Clip
+from ..face.crop import CroppedClip
+from ..face.frame import Framed, frame_side, frame_sources
+from ..log import log
+from ..measure import MotionCurve, compare, comparison_report, curve_csv, curve_report, measure_clip, whole_frame_box
+from ..media import FileClip, open_clip, provenance, read_image, write_sidecar
+from ..motion.animate import animate
+from ..motion.calibrate import choose_alpha
+from ..motion.demagnify import check_intensity, demagnify, demagnify_onto, factor_for
+from ..motion.magnify import check_alpha, estimator_of, magnify
+from ..outputs import check_free, write_picture, write_text
+from ..render import plot_curves
+from . import arguments as shared
+from .arguments import Parser
+from .console import ProgressBar
+
+
+def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Declare ``magnify``, ``animate``, ``demagnify`` and ``measure``."""
+    _add_magnify(commands.add_parser("magnify", help="enlarge the motion of a clip"))
+    _add_animate(commands.add_parser("animate", help="let a portrait move as a clip does"))
+    _add_demagnify(commands.add_parser("demagnify", help="scale the motion of a generated clip back"))
+    _add_measure(commands.add_parser("measure", help="tell how far a clip moves"))
+
+
+def _add_magnify(parser: Parser) -> None:
+    shared.add_input(parser, "--in", "clip to magnify")
+    parser.add_argument("--alpha", required=True, metavar="A", help="factor, or auto for a target size of the motion")
+    parser.add_argument("--mask", metavar="FILE", help="picture: white is magnified, black is left as it is")
+    shared.add_face(parser, "driver")
+    shared.add_magnifier(parser)
+    shared.add_reference(parser)
+    shared.add_output(parser)
+    parser.set_defaults(command=magnify_command)
+
+
+def magnify_command(arguments: argparse.Namespace) -> None:
+    """Clip in, magnified clip out, at its own size."""
+    clip, bar = shared.moving_clip_from(arguments), ProgressBar()
+    magnifier, checkpoint = load_magnifier(arguments.magnifier)
+    alpha = shared.alpha_from(arguments.alpha)
+    if alpha is None:
+        estimator = estimator_of(needs_displacement(magnifier, purpose="alpha auto"))
+        box = shared.face_from(arguments, "driver") or whole_frame_box(clip.info)
+        curve = measure_clip(clip, box, reference=arguments.reference, estimator=estimator, progress=bar)
+        target = BACKBONES["flow"].target_pct_face
+        chosen = choose_alpha(curve, target_pct_face=target, allowed=magnifier.alpha_range)
+        alpha = chosen.alpha
+        log.info("alpha %.3g: %s", alpha, chosen.reason)
+    check_alpha(alpha, magnifier.alpha_range)
+    chunks = magnify(
+        clip,
+        magnifier,
+        alpha=alpha,
+        reference=arguments.reference,
+        mask=shared.mask_from(arguments.mask),
+        progress=bar,
+    )
+    _write(arguments, clip, chunks, {"alpha": alpha}, weights=[checkpoint.path] if checkpoint else [])
+
+
+def _add_animate(parser: Parser) -> None:
+    shared.add_input(parser, "--driver", "clip that drives")
+    parser.add_argument("--source", action="append", required=True, metavar="PICTURE", help="portrait; repeatable")
+    shared.add_backbone(parser)
+    shared.add_face(parser, "driver")
+    shared.add_face(parser, "source")
+    shared.add_reference(parser)
+    shared.add_output(parser)
+    parser.set_defaults(command=animate_command)
+
+
+def animate_command(arguments: argparse.Namespace) -> None:
+    """Driving clip and portrait in, generated clip out, framed as the backbone asks."""
+    clip, bar = shared.moving_clip_from(arguments), ProgressBar()
+    backbone, weights = shared.backbone_from(arguments)
+    size = (clip.info.height, clip.info.width)
+    driver = frame_side("driving clip", size, shared.face_from(arguments, "driver"), backbone.framing)
+    pictures = [read_image(path) for path in arguments.source]
+    source, crops = frame_sources(pictures, shared.face_from(arguments, "source"), backbone.framing)
+    boxes = {"driving_box": driver.box_in_crop, "source_box": source.box_in_crop}
+    results = animate(
+        backbone,
+        crops,
+        CroppedClip(clip, driver.crop),
+        reference=arguments.reference,
+        guides={name: box for name, box in boxes.items() if name in backbone.guide_names},
+        progress=bar,
+    )
+    settings = {"backbone": arguments.backbone, "options": arguments.option}
+    chunks = (result.frames for result in results)
+    _write(arguments, clip, chunks, settings, inputs=arguments.source, weights=weights)
+
+
+def _add_demagnify(parser: Parser) -> None:
+    shared.add_input(parser, "--in", "generated clip")
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--alpha", type=float, metavar="A", help="magnification to undo: motion is divided by it")
+    how.add_argument("--like", metavar="CLIP", help="original clip whose motion size is measured and restored")
+    parser.add_argument("--intensity", type=float, default=1.0, metavar="X", help="1 as in the original, 0 to 10")
+    parser.add_argument("--pixels", choices=["generated", "source"], default="generated")
+    parser.add_argument("--source", metavar="PICTURE", help="original portrait, for --pixels source")
+    parser.add_argument("--backbone", default="flow", choices=sorted(BACKBONES), help="whose framing the clip has")
+    shared.add_face(parser, "source")
+    shared.add_face(parser, "generated")
+    shared.add_face(parser, "like")
+    shared.add_magnifier(parser)
+    shared.add_reference(parser)
+    shared.add_output(parser)
+    parser.set_defaults(command=demagnify_command)
+
+
+def demagnify_command(arguments: argparse.Namespace) -> None:
+    """Generated clip in, clip at micro intensity out."""
+    clip, bar = shared.moving_clip_from(arguments), ProgressBar()
+    magnifier, checkpoint = load_magnifier(arguments.magnifier)
+    portrait, framed = _portrait(arguments)
+    factor = _factor(arguments, clip, magnifier, framed, bar)
+    if portrait is None or framed is None:
+        chunks = demagnify(clip, magnifier, factor=factor, reference=arguments.reference, progress=bar)
+    else:
+        chunks = demagnify_onto(
+            portrait,
+            clip,
+            needs_displacement(magnifier, purpose="--pixels source"),
+            # The clip may have been written at another size than the backbone's; the square is the same.
+            to_portrait=framed.crop.resized(_square_side(clip)).to_picture,
+            factor=factor,
+            reference=arguments.reference,
+            progress=bar,
+        )
+    settings = {"factor": factor, "intensity": arguments.intensity, "pixels": arguments.pixels}
+    inputs = [path for path in (arguments.like, arguments.source) if path]
+    _write(arguments, clip, chunks, settings, inputs=inputs, weights=[checkpoint.path] if checkpoint else [])
+
+
+def _portrait(arguments: argparse.Namespace) -> tuple[Tensor | None, Framed | None]:
+    """The portrait to move and the backbone's view of it, for ``--pixels source``."""
+    if arguments.pixels == "generated":
+        return None, None
+    if not arguments.source:
+        raise MagPlusError("--pixels source needs the original portrait: give --source.")
+    portrait = read_image(arguments.source)
+    framing = BACKBONES[arguments.backbone].framing
+    framed, _ = frame_sources([portrait], shared.face_from(arguments, "source"), framing)
+    return portrait, framed
+
+
+def _square_side(clip: FileClip) -> int:
+    if clip.info.height != clip.info.width:
+        raise MagPlusError(
+            f"{clip.info.name} is {clip.info.width} x {clip.info.height} px. --pixels source needs the backbone's own "
+            "square picture, as animate writes it."
+        )
+    return clip.info.width
+
+
+def _factor(
+    arguments: argparse.Namespace, clip: FileClip, magnifier: Magnifier, framed: Framed | None, bar: ProgressBar
+) -> float:
+    if arguments.alpha is not None:
+        check_alpha(arguments.alpha, magnifier.alpha_range)
+        check_intensity(arguments.intensity)
+        return arguments.intensity / arguments.alpha
+    estimator = estimator_of(needs_displacement(magnifier, purpose="--like"))
+    original = open_clip(arguments.like)
+    boxes = [shared.face_from(arguments, "generated"), shared.face_from(arguments, "like")]
+    if boxes[0] is None and framed is not None:
+        boxes[0] = framed.box.moved_by(framed.crop.resized(_square_side(clip)).to_crop)
+    if (boxes[0] is None) != (boxes[1] is None):
+        raise MagPlusError("Give --generated-box and --like-box together: one motion is compared with the other.")
+    box, like_box = (box or whole_frame_box(c.info) for box, c in zip(boxes, (clip, original), strict=True))
+    reference = arguments.reference
+    strong = measure_clip(clip, box, reference=reference, estimator=estimator, progress=bar)
+    weak = measure_clip(original, like_box, reference=reference, estimator=estimator, like=strong, progress=bar)
+    found = compare(weak, strong)
+    factor = factor_for(found, arguments.intensity)
+    log.info("measured gain %.4g, so the factor is %.4g", found.gain or 0.0, factor)
+    return factor
+
+
+def _add_measure(parser: Parser) -> None:
+    shared.add_input(parser, "--in", "clip to measure")
+    parser.add_argument("--like", metavar="CLIP", help="original clip to compare with: gain, correlation, lag")
+    for side in ("in", "like"):
+        shared.add_face(parser, side)
+    shared.add_reference(parser)
+    parser.add_argument("--plot", metavar="FILE.png", help="draw the curves")
+    parser.add_argument("--csv", metavar="FILE.csv", help="write the curves as a table")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    parser.set_defaults(command=measure_command)
+
+
+def measure_command(arguments: argparse.Namespace) -> None:
+    """Clip in, motion curve as JSON on stdout; with an original also how the two relate."""
+    clip, bar = shared.moving_clip_from(arguments), ProgressBar()
+    targets = {flag: Path(name) for flag in ("plot", "csv") if (name := getattr(arguments, flag))}
+    for target in targets.values():
+        check_free(target, overwrite=arguments.overwrite)
+    curves = [(clip.info.name, _curve(arguments, "in", clip, bar))]
+    report: dict[str, Any] = {"curve": curve_report(curves[0][1])}
+    if arguments.like:
+        original = open_clip(arguments.like)
+        curves.insert(0, (original.info.name, _curve(arguments, "like", original, bar)))
+        report["original"] = curve_report(curves[0][1])
+        report["comparison"] = comparison_report(compare(curves[0][1], curves[1][1]))
+    sys.stdout.write(json.dumps(report, indent=2) + "\n")
+    if "plot" in targets:
+        write_picture(targets["plot"], plot_curves(curves, title="Motion"))
+    if "csv" in targets:
+        write_text(targets["csv"], curve_csv(curves))
+
+
+def _curve(arguments: argparse.Namespace, side: str, clip: Clip, bar: ProgressBar) -> MotionCurve:
+    box = shared.face_from(arguments, side) or whole_frame_box(clip.info)
+    return measure_clip(clip, box, reference=arguments.reference, progress=bar)
+
+
+def _write(
+    arguments: argparse.Namespace,
+    clip: FileClip,
+    chunks: Iterable[Tensor],
+    settings: dict[str, Any],
+    *,
+    inputs: Sequence[str] = (),
+    weights: Sequence[Path] = (),
+) -> None:
+    """Write the result and, beside it, where it came from."""
+    settings = {"command": arguments.name, "reference": arguments.reference, **settings}
+    writer = shared.writer_for(arguments, clip, {"comment": f"magplus {json.dumps(settings)}"})
+    with writer:
+        for chunk in chunks:
+            writer.write(chunk)
+    write_sidecar(writer.path, provenance(inputs=[arguments.input, *inputs], weights=weights, settings=settings))
+    log.info("%s: %d frames", writer.path, writer.count)

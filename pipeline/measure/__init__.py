@@ -1,0 +1,21 @@
+"""How far a clip moves, and how two clips' motions relate."""
+
+from .compare import MotionComparison, compare
+from .curve import CurveBuilder, MotionCurve, measure_clip, measure_fields, whole_frame_box
+from .flow import DisplacementEstimator, dense_displacement
+from .report import comparison_report, curve_csv, curve_report
+
+__all__ = [
+    "CurveBuilder",
+    "DisplacementEstimator",
+    "MotionComparison",
+    "MotionCurve",
+    "compare",
+    "comparison_report",
+    "curve_csv",
+    "curve_report",
+    "dense_displacement",
+    "measure_clip",
+    "measure_fields",
+    "whole_frame_box",
+]

@@ -1,0 +1,130 @@
+"""The dominant mode of a long sequence of vectors, in bounded memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.float64]
+
+ROWS = 256
+"""Vectors read at once."""
+EXACT_ROWS = 512
+"""Up to here the mode comes from the matrix of inner products of all vectors, beyond it from power iteration."""
+IN_MEMORY_BYTES = 16 << 20
+TOLERANCE = 1e-10
+ITERATIONS = 200
+
+
+class FieldSpool:
+    """Float32 vectors of one length, in memory up to 16 MB and beyond that in an unnamed temporary file."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._count = 0
+        self._file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115 - closed by close()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, rows: NDArray[np.float32]) -> None:
+        """Add vectors ``(n, length)``."""
+        self._file.seek(0, 2)
+        self._file.write(np.ascontiguousarray(rows, dtype="<f4").tobytes())
+        self._count += len(rows)
+
+    def chunks(self) -> Iterator[Vector]:
+        """All vectors in order, ``(n, length)`` float64 with n <= ROWS."""
+        for start in range(0, self._count, ROWS):
+            self._file.seek(start * self._length * 4)
+            data = self._file.read(min(ROWS, self._count - start) * self._length * 4)
+            yield np.frombuffer(data, dtype="<f4").reshape(-1, self._length).astype(np.float64)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._file.close()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mode:
+    """Unit vector of the largest variance over time (zero if there is none) and its share of the variance.
+
+    ``noise`` is the variance of each of the vector's entries that comes from white noise in the data.
+    """
+
+    vector: Vector
+    explained: float
+    noise: Vector
+
+
+def dominant_mode(spool: FieldSpool, *, exact_rows: int = EXACT_ROWS) -> Mode:
+    """First right singular vector of the vectors in ``spool`` less their mean.
+
+    Exact up to ``exact_rows`` vectors. Longer sequences take power iteration, which reads the spool once a step and
+    starts from the vector farthest from the mean, so that equal input gives equal output. Its error falls by the
+    ratio of the second variance to the first at every step; after 200 steps it stops where it is, which only matters
+    where two patterns are equally strong and either is a fair answer.
+    """
+    mean = sum((rows.sum(axis=0) for rows in spool.chunks()), np.zeros(1)) / len(spool)
+    energy, farthest = _energy(spool, mean)
+    if energy <= 1e-20 * len(spool) * float((mean**2).sum()):  # nothing changes, up to rounding of the mean
+        return Mode(vector=np.zeros_like(farthest), explained=0.0, noise=np.zeros_like(farthest))
+    if len(spool) <= exact_rows:
+        vector = _exact(np.concatenate(list(spool.chunks())) - mean)
+    else:
+        vector = _by_power_iteration(spool, mean, farthest)
+    along = sum(float((((rows - mean) @ vector) ** 2).sum()) for rows in spool.chunks())
+    # vector = (sum of s(t) x data(t)) / along with sum of s^2 = along: white noise arrives divided by sqrt(along)
+    return Mode(vector=vector, explained=min(along / energy, 1.0), noise=_noise_variance(spool) / along)
+
+
+def _energy(spool: FieldSpool, mean: Vector) -> tuple[float, Vector]:
+    """Sum of squares about the mean, and the vector with the largest share of it."""
+    total, largest, farthest = 0.0, -1.0, mean
+    for rows in spool.chunks():
+        apart = rows - mean
+        squares = (apart**2).sum(axis=1)
+        total += float(squares.sum())
+        if squares.max() > largest:
+            largest, farthest = float(squares.max()), apart[squares.argmax()]
+    return total, farthest
+
+
+def _noise_variance(spool: FieldSpool) -> Vector:
+    """Variance of each entry's white noise over time, from second differences, which have 6 times that."""
+    total, count = np.zeros(1), 0
+    tail = np.zeros((0, 1))
+    for rows in spool.chunks():
+        joined = np.concatenate([tail, rows]) if len(tail) else rows
+        second = np.diff(joined, n=2, axis=0)
+        total, count = total + (second**2).sum(axis=0), count + len(second)
+        tail = joined[-2:]
+    return total / (6 * max(count, 1))
+
+
+def _exact(matrix: Vector) -> Vector:
+    """First right singular vector of ``(T, D)`` by the (T, T) matrix of inner products, as T is far below D."""
+    _, left = np.linalg.eigh(matrix @ matrix.T)
+    return _unit(left[:, -1] @ matrix)
+
+
+def _by_power_iteration(spool: FieldSpool, mean: Vector, start: Vector) -> Vector:
+    vector = _unit(start)
+    for _ in range(ITERATIONS):
+        product = np.zeros_like(vector)
+        for rows in spool.chunks():
+            apart = rows - mean
+            product += (apart @ vector) @ apart
+        following = _unit(product)
+        if 1 - abs(float(following @ vector)) < TOLERANCE:
+            return following
+        vector = following
+    return vector
+
+
+def _unit(vector: Vector) -> Vector:
+    return vector / np.linalg.norm(vector)

@@ -1,0 +1,70 @@
+"""Curves and comparisons as plain data: dictionaries for JSON and a table for spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from .compare import MotionComparison
+from .curve import MotionCurve
+
+
+def curve_report(curve: MotionCurve) -> dict[str, Any]:
+    """A curve for ``json.dumps``: plain numbers and lists, None for what is not known. The mode is left out."""
+    return _plain(
+        {
+            "rate": str(curve.rate),
+            "frames": len(curve.values_pct_face),
+            "reference_index": curve.reference,
+            "face_box": asdict(curve.box),
+            "peak_frame": curve.peak_frame,
+            "peak_pct_face": curve.peak_pct_face,
+            "peak_px": curve.peak_px,
+            "noise_floor_pct_face": curve.noise_floor_pct_face,
+            "noise_floor_px": curve.noise_floor_px,
+            "explained": curve.explained,
+            "values_pct_face": curve.values_pct_face.tolist(),
+            "values_px": curve.values_px.tolist(),
+        }
+    )
+
+
+def comparison_report(comparison: MotionComparison) -> dict[str, Any]:
+    """A comparison for ``json.dumps``; None, with ``reason`` in words, for what cannot be told."""
+    return _plain(asdict(comparison))
+
+
+def curve_csv(curves: Sequence[tuple[str, MotionCurve]]) -> str:
+    """Labelled curves of one rate side by side, one line per frame, empty where a curve has ended.
+
+    Columns: frame, time_ms, then for each curve its label followed by `` pct_face`` and `` px``.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["frame", "time_ms", *(f"{label} {unit}" for label, _ in curves for unit in ("pct_face", "px"))])
+    longest = max((curve for _, curve in curves), key=lambda curve: len(curve.values_px), default=None)
+    for frame, time_ms in enumerate(longest.times_ms.tolist() if longest else []):
+        cells = [cell for _, curve in curves for cell in _cells(curve, frame)]
+        writer.writerow([frame, f"{time_ms:.3f}", *cells])
+    return text.getvalue()
+
+
+def _cells(curve: MotionCurve, frame: int) -> tuple[str, str]:
+    if frame >= len(curve.values_px):
+        return "", ""
+    return f"{curve.values_pct_face[frame]:.6g}", f"{curve.values_px[frame]:.6g}"
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as int or finite float, NaN and infinity as None: JSON knows neither."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value

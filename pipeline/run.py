@@ -1,0 +1,250 @@
+"""The main job: magnify a micro-expression, drive a frozen backbone with it, scale the result back, measure it all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from ..models.contracts import AnimationBackbone, DisplacementMagnifier, Magnifier
+from ..models.errors import MagPlusError
+from ..models.geometry import FaceBox
+from ..models.registry import needs_displacement
+from .clip import Clip, SpooledClip
+from .face.crop import CroppedClip
+from .face.frame import Framed, frame_side, frame_sources
+from .measure import MotionComparison, MotionCurve, compare, measure_clip
+from .motion.animate import animate
+from .motion.calibrate import choose_alpha
+from .motion.demagnify import check_intensity, demagnify, demagnify_onto, factor_for
+from .motion.magnify import estimator_of, magnify
+from .progress import Progress, silent
+
+Pixels = Literal["source", "generated"]
+STAGES = ("input", "magnified", "generated", "restored")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What a user may choose; ``alpha`` None stands for auto."""
+
+    target_pct_face: float
+    alpha: float | None = None
+    intensity: float = 1.0
+    pixels: Pixels = "source"
+    reference: int = 0
+    driver_box: FaceBox | None = None
+    source_box: FaceBox | None = None
+
+
+@dataclass(kw_only=True)
+class RunResult:
+    """All stages of a run on disk, and what was measured. Close it to release the scratch files."""
+
+    alpha: float
+    alpha_reason: str
+    factor: float
+    loop: MotionComparison
+    """Generated against input by the estimator that closed the loop: where ``factor`` comes from."""
+    clips: dict[str, Clip]
+    curves: dict[str, MotionCurve]
+    """By the report's estimator, which is not the one of the loop."""
+    driver: Framed
+    source: Framed
+    seconds: dict[str, float]
+    opened: ExitStack = field(default_factory=ExitStack, repr=False)
+
+    @property
+    def comparisons(self) -> dict[str, MotionComparison]:
+        """Every stage against the input."""
+        return {name: compare(self.curves["input"], self.curves[name]) for name in STAGES[1:]}
+
+    def close(self) -> None:
+        """Release the scratch files."""
+        self.opened.close()
+
+
+def run(
+    driver: Clip,
+    sources: list[Tensor],
+    *,
+    backbone: AnimationBackbone,
+    magnifier: Magnifier,
+    settings: RunSettings,
+    scratch: Path,
+    progress: Progress = silent,
+) -> RunResult:
+    """Run all stages. Scratch files (6 bytes a pixel and frame, unnamed) go to the folder ``scratch``."""
+    with ExitStack() as stack:
+        job = _Job(driver, sources, backbone, magnifier, settings, scratch, progress, stack)
+        result = job.run()
+        result.opened = stack.pop_all()
+        return result
+
+
+@dataclass
+class _Job:
+    """One run: the parts that all stages share."""
+
+    clip: Clip
+    sources: list[Tensor]
+    backbone: AnimationBackbone
+    magnifier: Magnifier
+    settings: RunSettings
+    scratch: Path
+    progress: Progress
+    stack: ExitStack
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def run(self) -> RunResult:
+        check_intensity(self.settings.intensity)
+        info, framing = self.clip.info, self.backbone.framing
+        driver = frame_side("driving clip", (info.height, info.width), self.settings.driver_box, framing)
+        source, crops = frame_sources(self.sources, self.settings.source_box, framing)
+        view = CroppedClip(self.clip, driver.work)
+        alpha, reason = self._alpha(view, driver)
+        magnified = self._magnify(view, alpha)
+        generated = self._animate(driver.from_work(magnified), driver, source, crops)
+        loop = self._loop(view, magnified, generated, driver, source)
+        factor = factor_for(loop, self.settings.intensity)
+        restored = self._restore(generated, source, factor)
+        stages: tuple[Clip, ...] = (view, magnified, generated, restored)
+        clips = dict(zip(STAGES, stages, strict=True))
+        return RunResult(
+            alpha=alpha,
+            alpha_reason=reason,
+            factor=factor,
+            loop=loop,
+            clips=clips,
+            curves=self._curves(clips, driver, source),
+            driver=driver,
+            source=source,
+            seconds=self.seconds,
+        )
+
+    def _alpha(self, view: Clip, driver: Framed) -> tuple[float, str]:
+        if self.settings.alpha is not None:
+            return self.settings.alpha, "given"
+        with self._timed("calibrate"):
+            curve = self._loop_curve("calibrate", view, driver.box_in_work)
+        chosen = choose_alpha(curve, target_pct_face=self.settings.target_pct_face, allowed=self.magnifier.alpha_range)
+        return chosen.alpha, chosen.reason
+
+    def _magnify(self, view: Clip, alpha: float) -> SpooledClip:
+        with self._timed("magnify"):
+            chunks = magnify(
+                view, self.magnifier, alpha=alpha, reference=self.settings.reference, progress=self.progress
+            )
+            return self._spool(chunks, "magnified")
+
+    def _animate(self, driven: Clip, driver: Framed, source: Framed, crops: Tensor) -> SpooledClip:
+        boxes = {"driving_box": driver.box_in_crop, "source_box": source.box_in_crop}
+        with self._timed("animate"):
+            results = animate(
+                self.backbone,
+                crops,
+                driven,
+                reference=self.settings.reference,
+                guides={name: box for name, box in boxes.items() if name in self.backbone.guide_names},
+                progress=self.progress,
+            )
+            return self._spool((result.frames for result in results), "generated")
+
+    def _loop(self, view: Clip, magnified: Clip, generated: Clip, driver: Framed, source: Framed) -> MotionComparison:
+        # The pattern of a barely visible motion is known badly; its magnified version has the same and shows it.
+        with self._timed("calibrate"):
+            strong = self._loop_curve("calibrate", magnified, driver.box_in_work)
+            weak = self._loop_curve("calibrate", view, driver.box_in_work, along=strong)
+            answer = self._loop_curve("calibrate", generated, source.box_in_crop, like=strong)
+        return compare(weak, answer)
+
+    def _restore(self, generated: Clip, source: Framed, factor: float) -> SpooledClip:
+        settings = self.settings
+        with self._timed("demagnify"):
+            if settings.pixels == "source":
+                chunks = demagnify_onto(
+                    self.sources[0],
+                    generated,
+                    self._measuring,
+                    to_portrait=source.crop.to_picture,
+                    factor=factor,
+                    reference=settings.reference,
+                    progress=self.progress,
+                )
+            else:
+                chunks = demagnify(
+                    generated,
+                    self.magnifier,
+                    factor=factor,
+                    reference=settings.reference,
+                    progress=self.progress,
+                )
+            return self._spool(chunks, "restored")
+
+    def _curves(self, clips: dict[str, Clip], driver: Framed, source: Framed) -> dict[str, MotionCurve]:
+        box = source.box if self.settings.pixels == "source" else source.box_in_crop
+        reference, named = self.settings.reference, _named("measure", self.progress)
+        with self._timed("measure"):
+            magnified = measure_clip(clips["magnified"], driver.box_in_work, reference=reference, progress=named)
+            weak = measure_clip(
+                clips["input"], driver.box_in_work, reference=reference, along=magnified, progress=named
+            )
+            generated = measure_clip(
+                clips["generated"], source.box_in_crop, reference=reference, like=magnified, progress=named
+            )
+            restored = measure_clip(clips["restored"], box, reference=reference, along=generated, progress=named)
+        return {"input": weak, "magnified": magnified, "generated": generated, "restored": restored}
+
+    def _loop_curve(
+        self,
+        stage: str,
+        clip: Clip,
+        box: FaceBox,
+        *,
+        like: MotionCurve | None = None,
+        along: MotionCurve | None = None,
+    ) -> MotionCurve:
+        return measure_clip(
+            clip,
+            box,
+            reference=self.settings.reference,
+            estimator=estimator_of(self._measuring),
+            like=like,
+            along=along,
+            progress=_named(stage, self.progress),
+        )
+
+    @property
+    def _measuring(self) -> DisplacementMagnifier:
+        return needs_displacement(self.magnifier, purpose="Closing the loop")
+
+    def _spool(self, chunks: Iterator[Tensor], name: str) -> SpooledClip:
+        try:
+            clip = SpooledClip.of(chunks, rate=self.clip.info.rate, folder=self.scratch, name=name)
+        except OSError as error:
+            raise MagPlusError(
+                f"The scratch file for the {name} clip could not be written to {self.scratch} ({error.strerror}). "
+                "Free some space, or choose another output folder."
+            ) from error
+        self.stack.callback(clip.close)
+        return clip
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
+
+
+def _named(stage: str, progress: Progress) -> Progress:
+    """The same progress under a stage's own name."""
+
+    def tick(_: str, done: int, total: int | None, preview: Tensor | None = None) -> None:
+        progress(stage, done, total, preview)
+
+    return tick
