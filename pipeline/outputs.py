@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from PIL import Image
 
 from ..models.contracts import Magnifier
 from ..models.errors import MagPlusError
+from ..models.registry import needs_displacement
 from .clip import Clip
 from .face.crop import CroppedClip
 from .measure import comparison_report, curve_report
-from .media import H264, ClipWriter, Format, format_for, write_sidecar
+from .media import H264, ClipWriter, Format, Survival, format_for, motion_survival, open_clip, write_sidecar
 from .media.audio import Audio
 from .media.partial import Partial
-from .motion.magnify import magnify
+from .motion.magnify import estimator_of, magnify
 from .progress import Progress, silent
 from .render import Panel, grid_frames, plot_curves
 from .run import STAGES, RunResult
@@ -97,12 +99,26 @@ def write_run(
         sound = audio if chosen.kind == "video" else None
         _write_clip(place(files.restored), result.clips["restored"], chosen, sound, provenance)
         _write_clip(place(files.preview), result.clips["restored"], H264, audio, provenance)
+        report["preview"] = _survival(result, place(files.preview), magnifier)
         _write_comparison(place(files.compare), result, magnifier, progress)
         curves = [(name, result.curves[name]) for name in STAGES]
         plot_curves(curves, title="Motion of the face").save(place(files.curves))
         place(files.report).write_text(json.dumps(report, indent=2) + "\n")
         write_sidecar(place(files.restored), {**provenance, "report": report})
     return report
+
+
+def _survival(result: RunResult, preview: Path, magnifier: Magnifier) -> dict[str, Any]:
+    """What the playable preview kept of the motion; a lossy codec takes most of it."""
+    estimator = estimator_of(needs_displacement(magnifier, purpose="Checking the preview"))
+    reference = result.curves["restored"].reference
+    found = motion_survival(result.clips["restored"], open_clip(preview), estimator, reference=reference)
+    return survival_report(found)
+
+
+def survival_report(found: Survival) -> dict[str, float | None]:
+    """For ``json.dumps``: None for what is not known or not finite."""
+    return {name: value if math.isfinite(value) else None for name, value in asdict(found).items()}
 
 
 class _Place:

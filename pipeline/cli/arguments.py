@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from fractions import Fraction
 from pathlib import Path
+from typing import NoReturn
 
 from torch import Tensor
 
@@ -16,7 +17,12 @@ from ..face.box import box_from_mask, parse_box
 from ..log import log
 from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_mask
 
-Parser = argparse.ArgumentParser
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints take one line, like all others of this program."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"magplus: {message} (see {self.prog} --help)\n")
 
 
 def add_input(parser: Parser, flag: str, what: str) -> None:
@@ -37,6 +43,7 @@ def add_output(parser: Parser, *, required: bool = True) -> None:
     )
     parser.add_argument("--format", choices=sorted(FORMATS), help="instead of the one that the file name stands for")
     parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    parser.add_argument("--check", action="store_true", help="decode the result and say how much of the motion it kept")
 
 
 def add_magnifier(parser: Parser) -> None:

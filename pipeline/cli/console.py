@@ -57,12 +57,17 @@ class ProgressBar:
         self._stage, self._done = "", 0
 
 
+class Remarks(logging.Handler):
+    """Sends remarks and warnings to whatever stderr is at that moment, one line each."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"magplus: {record.getMessage()}\n")
+
+
 def show_remarks() -> None:
-    """Send the pack's remarks and warnings to stderr, one line each."""
-    if not log.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("magplus: %(message)s"))
-        log.addHandler(handler)
+    """Let the pack's remarks and warnings reach the user."""
+    if not any(isinstance(handler, Remarks) for handler in log.handlers):
+        log.addHandler(Remarks())
         log.setLevel(logging.INFO)
 
 

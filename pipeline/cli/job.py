@@ -95,7 +95,7 @@ def run_command(arguments: argparse.Namespace) -> None:
             weights=[*weights, *([checkpoint.path] if checkpoint else [])],
             settings=_told(arguments, result),
         )
-        write_run(
+        report = write_run(
             result,
             files,
             magnifier=magnifier,
@@ -105,7 +105,7 @@ def run_command(arguments: argparse.Namespace) -> None:
             overwrite=arguments.overwrite,
             progress=bar,
         )
-        _print_summary(clip, result, files, time.perf_counter() - started)
+        _print_summary(clip, result, files, report["preview"]["gain"], time.perf_counter() - started)
     finally:
         result.close()
 
@@ -140,7 +140,7 @@ def _told(arguments: argparse.Namespace, result: RunResult) -> Mapping[str, Any]
     }
 
 
-def _print_summary(clip: FileClip, result: RunResult, files: OutputFiles, seconds: float) -> None:
+def _print_summary(clip: FileClip, result: RunResult, files: OutputFiles, kept: float | None, seconds: float) -> None:
     count = len(result.curves["input"].values_px)
     peak = peak_memory_bytes()
     memory = "" if peak is None else f", peak memory {peak / 2**20:.0f} MiB"
@@ -155,6 +155,7 @@ def _print_summary(clip: FileClip, result: RunResult, files: OutputFiles, second
         "",
         f"The gain of 'restored' should be {goal:.4g}. It was not measured by what closed the loop: lkmag closes it,",
         "Farneback's optical flow reports it.",
+        *([] if kept is None else [f"The preview keeps {100 * kept:.0f} % of the motion; work on with the master."]),
         "",
         *(str(path) for path in files.everything()),
     ]

@@ -1,8 +1,7 @@
-"""Entry of the command line: parse, run, and turn every end into an exit code."""
+"""All commands, and what becomes of their errors."""
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,14 +11,15 @@ from typing import NoReturn
 from ... import __version__
 from ...models.errors import MagPlusError
 from . import job, stages, weights
+from .arguments import Parser
 from .console import show_remarks
 
-BAD_INPUT, CANCELLED = 2, 130
+BAD_INPUT = 2
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """All commands."""
-    root = argparse.ArgumentParser(
+    root = Parser(
         prog="magplus", description="Magnify a micro-expression, let a portrait wear it, scale it back, and measure it."
     )
     root.add_argument("--version", action="version", version=f"magplus {__version__}")
@@ -29,8 +29,8 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Run one command. 0: done, 2: bad input, with one line on stderr; 130: cancelled."""
+def run(words: Sequence[str] | None = None) -> int:
+    """Run one command: 0 when done, 2 after bad input."""
     arguments = parser().parse_args(words)
     show_remarks()
     signal.signal(signal.SIGTERM, _cancel)
@@ -39,9 +39,6 @@ def main(words: Sequence[str] | None = None) -> int:
     except MagPlusError as error:
         sys.stderr.write(f"magplus: {' '.join(str(error).split())}\n")
         return BAD_INPUT
-    except KeyboardInterrupt:
-        sys.stderr.write("\nmagplus: cancelled, nothing was written.\n")
-        return CANCELLED
     return 0
 
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,17 @@ from torch import Tensor
 from ...models.contracts import Magnifier
 from ...models.errors import MagPlusError
 from ...models.registry import BACKBONES, load_magnifier, needs_displacement
-from ..clip import Clip
+from ..clip import Clip, SpooledClip
 from ..face.crop import CroppedClip
 from ..face.frame import Framed, frame_side, frame_sources
 from ..log import log
 from ..measure import MotionCurve, compare, comparison_report, curve_csv, curve_report, measure_clip, whole_frame_box
-from ..media import FileClip, open_clip, provenance, read_image, write_sidecar
+from ..media import FileClip, motion_survival, open_clip, provenance, read_image, write_sidecar
 from ..motion.animate import animate
 from ..motion.calibrate import choose_alpha
 from ..motion.demagnify import check_intensity, demagnify, demagnify_onto, factor_for
 from ..motion.magnify import check_alpha, estimator_of, magnify
-from ..outputs import check_free, write_picture, write_text
+from ..outputs import check_free, survival_report, write_picture, write_text
 from ..render import plot_curves
 from . import arguments as shared
 from .arguments import Parser
@@ -243,9 +244,29 @@ def _write(
 ) -> None:
     """Write the result and, beside it, where it came from."""
     settings = {"command": arguments.name, "reference": arguments.reference, **settings}
-    writer = shared.writer_for(arguments, clip, {"comment": f"magplus {json.dumps(settings)}"})
-    with writer:
-        for chunk in chunks:
-            writer.write(chunk)
-    write_sidecar(writer.path, provenance(inputs=[arguments.input, *inputs], weights=weights, settings=settings))
+    writer = shared.writer_for(arguments, clip, {"comment": f"synthetic: made with magplus {json.dumps(settings)}"})
+    check_free(Path(f"{writer.path}.json"), overwrite=arguments.overwrite)
+    record = provenance(inputs=[arguments.input, *inputs], weights=weights, settings=settings)
+    with ExitStack() as stack:
+        kept = None
+        if arguments.check:
+            kept = SpooledClip(rate=clip.info.rate, folder=writer.path.parent, name=writer.path.name)
+            stack.callback(kept.close)
+        with writer:
+            for chunk in chunks:
+                writer.write(chunk)
+                if kept is not None:
+                    kept.append(chunk)
+        if kept is not None:
+            record["survival"] = _survival(kept, writer.path, arguments.reference)
+    write_sidecar(writer.path, record)
     log.info("%s: %d frames", writer.path, writer.count)
+
+
+def _survival(kept: Clip, path: Path, reference: int) -> dict[str, float | None]:
+    """What the written file kept of the frames it was given."""
+    magnifier, _ = load_magnifier()
+    estimator = estimator_of(needs_displacement(magnifier, purpose="--check"))
+    found = motion_survival(kept, open_clip(path), estimator, reference=reference)
+    log.info("%s keeps %.1f %% of the motion, %.1f dB", path.name, 100 * found.gain, found.psnr_db)
+    return survival_report(found)

@@ -11,17 +11,17 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 
-ROWS = 256
+ROWS = 64
 """Vectors read at once."""
-EXACT_ROWS = 512
+EXACT_ROWS = 256
 """Up to here the mode comes from the matrix of inner products of all vectors, beyond it from power iteration."""
-IN_MEMORY_BYTES = 16 << 20
+IN_MEMORY_BYTES = 1 << 20
 TOLERANCE = 1e-10
 ITERATIONS = 200
 
 
 class FieldSpool:
-    """Float32 vectors of one length, in memory up to 16 MB and beyond that in an unnamed temporary file."""
+    """Float32 vectors of one length, in memory up to 1 MB and beyond that in an unnamed temporary file."""
 
     def __init__(self, length: int) -> None:
         self._length = length

@@ -13,9 +13,12 @@ from ..measure import MotionCurve
 DETECTABLE = 3.0
 """Peak motion over its noise floor below which there is nothing to magnify but noise."""
 
+CLEAR = 10.0
+"""Peak motion over its noise floor above which its course in time is not questioned."""
+
 ROUGHNESS = 0.4
-"""Von Neumann's ratio above which a curve is called noise: about 1 for values without order in time, whatever their
-size, and near 0 for a movement that takes several frames."""
+"""Von Neumann's ratio above which a weak curve is called noise: about 1 for values without order in time, whatever
+their size, and near 0 for a movement that takes several frames."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,8 @@ def choose_alpha(curve: MotionCurve, *, target_pct_face: float, allowed: AlphaRa
     Raises `MagPlusError` where the clip holds no motion above its noise floor.
     """
     peak, floor = abs(curve.peak_pct_face), curve.noise_floor_pct_face or 0.0
-    if peak <= max(DETECTABLE * floor, 1e-6) or _roughness(curve) > ROUGHNESS:
+    disordered = peak <= CLEAR * floor and _roughness(curve) > ROUGHNESS
+    if peak <= max(DETECTABLE * floor, 1e-6) or disordered:
         raise MagPlusError(
             f"No motion above the noise in this clip: its largest value is {peak:.3f} % of the face width, its noise "
             f"floor {floor:.3f} %. Give alpha as a number if you are sure, or a face box if other parts move."

@@ -65,13 +65,18 @@ def check_alpha(alpha: float, allowed: AlphaRange) -> None:
 
 
 def estimator_of(magnifier: DisplacementMagnifier) -> Callable[[Tensor, Tensor], Tensor]:
-    """The magnifier's displacement as ``(reference, frames) -> displacement``, its reference prepared only once."""
-    prepared: tuple[Tensor, object] | None = None
+    """The magnifier's displacement as ``(reference, frames) -> displacement``.
 
+    The last two references stay prepared: two clips can be read in step.
+    """
+    prepared: list[tuple[Tensor, object]] = []
+
+    @torch.no_grad()
     def displacement(reference: Tensor, frames: Tensor) -> Tensor:
-        nonlocal prepared
-        if prepared is None or not torch.equal(prepared[0], reference):
-            prepared = (reference, magnifier.prepare(reference, 1.0))
-        return magnifier.displacement(prepared[1], frames)
+        for known, state in prepared:
+            if torch.equal(known, reference):
+                return magnifier.displacement(state, frames)
+        prepared[:] = [*prepared[-1:], (reference, magnifier.prepare(reference, 1.0))]
+        return magnifier.displacement(prepared[-1][1], frames)
 
     return displacement

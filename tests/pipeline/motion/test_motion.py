@@ -107,7 +107,7 @@ def test_a_still_original_gives_no_factor_and_says_why(clip):
 
 def test_on_the_portrait_only_motion_is_new():
     """`pixels=source`: a 256 px backbone picture moves a portrait of 1500 px, at the portrait's own resolution."""
-    texture, small = synth.Texture(8, shortest_px=24, longest_px=400), 256
+    texture, small = synth.Texture(8, waves=10, shortest_px=24, longest_px=400), 256
     to_portrait = similarity(4.0, 0, (127.5, 127.5), (760, 700))
     portrait = synth.render(texture, synth.shift(0, 0), 1500, 1500)
     push = synth.bump(790, 720, 60, 12.0, -8.0)

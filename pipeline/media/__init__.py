@@ -1,0 +1,39 @@
+"""Reading and writing clips, pictures and sound, and what survives of a motion on the way."""
+
+from .audio import Audio, AudioBuffer, AudioTrack, open_audio
+from .formats import FFV1, FFV1_8BIT, FORMATS, H264, H264_444, JPEG, NPY, PNG, PNG16, Format, format_for
+from .provenance import provenance, sha256, write_sidecar
+from .reader import FileClip, open_clip
+from .stills import read_image, read_mask
+from .survival import Survival, motion_survival
+from .timing import exact_rate
+from .writer import ClipWriter
+
+__all__ = [
+    "FFV1",
+    "FFV1_8BIT",
+    "FORMATS",
+    "H264",
+    "H264_444",
+    "JPEG",
+    "NPY",
+    "PNG",
+    "PNG16",
+    "Audio",
+    "AudioBuffer",
+    "AudioTrack",
+    "ClipWriter",
+    "FileClip",
+    "Format",
+    "Survival",
+    "exact_rate",
+    "format_for",
+    "motion_survival",
+    "open_audio",
+    "open_clip",
+    "provenance",
+    "read_image",
+    "read_mask",
+    "sha256",
+    "write_sidecar",
+]

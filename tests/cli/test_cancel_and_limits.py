@@ -1,0 +1,99 @@
+"""Ctrl-C, a full disk, a read-only folder, and memory, each in a process of its own."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import pytest
+import synth
+import torch
+from magplus.pipeline.media import FFV1_8BIT, ClipWriter
+
+CODE = """
+import resource, signal, sys
+limit = int(sys.argv.pop(1))
+if limit:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+import runpy
+runpy.run_path(sys.argv.pop(1), run_name="__main__")
+"""
+
+
+def start(root, words, limit=0):
+    command = [sys.executable, "-c", CODE, str(limit), str(root), *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Clips of 60, 100 and 2000 frames, and a portrait."""
+    place = tmp_path_factory.mktemp("clips")
+    field = synth.bump(20, 20, 6, 0.5, 0.3)
+    some = synth.clip(field, synth.micro_motion(20), (40, 40)).clamp(0, 1)
+    for count in (60, 100, 2000):
+        with ClipWriter(place / f"{count}.mkv", rate=Fraction(200), format=FFV1_8BIT) as writer:
+            for _ in range(count // 20):
+                writer.write(some)
+    with ClipWriter(place / "portrait.png", rate=Fraction(25)) as writer:
+        writer.write(torch.rand(1, 3, 64, 64))
+    return place
+
+
+@pytest.mark.parametrize("after_s", [0.3, 3.0, 5.0])
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGTERM])
+def test_cancelling_leaves_nothing(root, clips, tmp_path, after_s, which):
+    words = ["run", "--driver", clips / "2000.mkv", "--source", clips / "portrait.png", "--alpha", "4"]
+    process = start(root, [*words, "--out", tmp_path / "out.mkv"])
+    time.sleep(after_s)
+    process.send_signal(which)
+    asked = time.monotonic()
+    _, error = process.communicate(timeout=20)
+    assert time.monotonic() - asked < 2.5
+    if process.returncode != -which:  # the very first moment of the interpreter, before any line of ours
+        assert process.returncode == 130 and "cancelled" in error and "Traceback" not in error
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("limit", [20_000, 400_000])
+@pytest.mark.parametrize("command", ["magnify", "run"])
+def test_a_full_disk_is_one_line_and_harms_nothing(root, clips, tmp_path, command, limit):
+    standing = tmp_path / "out.mkv"
+    standing.write_bytes(b"mine")
+    words = ["magnify", "--in", clips / "100.mkv"]
+    if command == "run":
+        words = ["run", "--driver", clips / "60.mkv", "--source", clips / "portrait.png"]
+    process = start(root, [*words, "--alpha", "4", "--out", standing, "--overwrite"], limit=limit)
+    _, error = process.communicate(timeout=60)
+    last = [line for line in error.splitlines() if line.startswith("magplus:") and "taken for" not in line]
+    assert process.returncode == 2 and len(last) == 1 and "written" in last[0] and "Traceback" not in error
+    assert standing.read_bytes() == b"mine" and list(tmp_path.iterdir()) == [standing]
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not os.path.isdir("/proc/1"), reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_one_line(root, clips):
+    process = start(root, ["magnify", "--in", clips / "60.mkv", "--alpha", "4", "--out", "/proc/out.mkv"])
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 2 and len(error.strip().splitlines()) == 1 and "/proc/out.mkv" in error
+
+
+def peak_kib(root, words):
+    process = start(root, words)
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    return int(error.split("peak_kib=")[1].split()[0])
+
+
+def test_memory_does_not_grow_with_the_clip(root, clips, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "CODE", CODE.replace("runpy.run_path", "import atexit; "
+        "atexit.register(lambda: sys.stderr.write('peak_kib=%d' % "
+        "resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)); runpy.run_path"))  # fmt: skip
+    peaks = []
+    for count in (100, 2000):
+        words = ["magnify", "--in", clips / f"{count}.mkv", "--alpha", "auto", "--out", tmp_path / f"{count}.mkv"]
+        peaks.append(peak_kib(root, words))
+    assert peaks[1] < peaks[0] + 20 * 1024, peaks
