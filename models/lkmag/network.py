@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..contracts import AlphaRange
@@ -13,6 +14,7 @@ from ..errors import MagPlusError
 from ..filters import double_displacement, gaussian_blur, wide_blur
 from ..sampling import invert, pixel_grid, sample_linear, sample_spline, spline_coefficients
 from .prior import (
+    Estimate,
     ReferenceLevel,
     coefficients_of,
     gather_evidence,
@@ -24,12 +26,16 @@ from .prior import (
 from .refiner import Refiner
 from .weigher import WindowWeigher
 
-STEPS = (2, 1, 2, 3)
+STEPS = (3, 2, 2, 3)
 """Gauss-Newton steps per pyramid level, finest first. More at the finest level fit noise; the coarsest must catch
 motions of tens of px."""
 
-DAMPING = 1e-5
-"""Added to the structure tensor: squared gradient (per px) of a texture too weak to measure."""
+UNKNOWN_PX = 4.0
+"""Motion to be expected at the coarsest level, in its px, before anything was measured."""
+
+DAMPING = 1e-4
+"""Added to the structure tensor: squared gradient (per px) of a texture too weak to measure. Ten times less makes no
+rendered clip better, and lets changes of light pass for motion of px in the flat parts of real ones."""
 
 SMOOTHING_PX = 1.5
 """Blur of the displacement after every step of the prior: keeps single-pixel outliers of small windows out."""
@@ -80,28 +86,28 @@ class LKMag(nn.Module):
         """Displacement of the reference's pixels to each frame, ``(N, 2, H, W)`` in px."""
         check_same_size(state.reference, frames)
         coefficients = coefficients_of(pyramid(frames.float(), len(STEPS)))
-        displacement = frames.new_zeros(1)
+        coarsest = state.levels[-1].image
+        now = Estimate(
+            displacement=coarsest.new_zeros(len(frames), 2, *coarsest.shape[-2:]),
+            error=coarsest.new_full((len(frames), *coarsest.shape[-2:]), UNKNOWN_PX**2),
+        )
         for index in reversed(range(len(state.levels))):
             level = state.levels[index]
-            height, width = level.image.shape[-2:]
-            if index == len(state.levels) - 1:
-                displacement = level.image.new_zeros(len(frames), 2, height, width)
-            else:
-                displacement = double_displacement(displacement, (height, width))
-            displacement = self._settle(level, coefficients[index], displacement, STEPS[index])
-        return displacement
+            now = _finer(now, (level.image.shape[-2], level.image.shape[-1]))
+            now = self._settle(level, coefficients[index], now, STEPS[index])
+        return now.displacement
 
-    def _settle(self, level: ReferenceLevel, coefficients: Tensor, displacement: Tensor, steps: int) -> Tensor:
-        grid = pixel_grid(*level.image.shape[-2:], like=displacement)
+    def _settle(self, level: ReferenceLevel, coefficients: Tensor, now: Estimate, steps: int) -> Estimate:
+        grid = pixel_grid(*level.image.shape[-2:], like=now.displacement)
         for step in range(steps):
-            evidence = gather_evidence(level, coefficients, grid, displacement)
+            evidence = gather_evidence(level, coefficients, grid, now)
+            weights = trust_logits(evidence.error).softmax(1)
             if self.weigher is not None and step == steps - 1:
-                displacement = self.weigher(evidence, displacement)
+                displacement = self.weigher(evidence, now.displacement)
             else:
-                weights = trust_logits(evidence.error).softmax(1)
-                displacement = displacement + (evidence.steps * weights[:, :, None]).sum(1)
-            displacement = _smoothed(displacement)
-        return displacement
+                displacement = now.displacement + (evidence.steps * weights[:, :, None]).sum(1)
+            now = Estimate(displacement=_smoothed(displacement), error=(evidence.error * weights).sum(1))
+        return now
 
     def render(self, state: LKState, frames: Tensor, displacement: Tensor) -> Tensor:
         """Frames ``(N, 3, H, W)`` whose material points stand at alpha times ``displacement`` from the reference.
@@ -122,6 +128,14 @@ class LKMag(nn.Module):
     def run(self, state: LKState, frames: Tensor) -> Tensor:
         """Magnified frames ``(N, 3, H, W)`` in [0, 1]."""
         return self.render(state, frames, self.displacement(state, frames))
+
+
+def _finer(estimate: Estimate, size: tuple[int, int]) -> Estimate:
+    """The estimate of one level on the grid of the next, or as it is where it has that size already."""
+    if estimate.displacement.shape[-2:] == size:
+        return estimate
+    error = F.interpolate(estimate.error[:, None], size=size, mode="nearest")[:, 0]
+    return Estimate(displacement=double_displacement(estimate.displacement, size), error=4 * error)
 
 
 def _smoothed(displacement: Tensor) -> Tensor:

@@ -37,12 +37,12 @@ class ReferenceLevel:
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """One Gauss-Newton step from every window, and how far each is to be trusted."""
+    """One Gauss-Newton step from every window and, last, no step at all; and how far each is to be trusted."""
 
     steps: Tensor
-    """``(N, K, 2, h, w)`` in px."""
+    """``(N, K + 1, 2, h, w)`` in px."""
     error: Tensor
-    """Expected squared error of each step, ``(N, K, h, w)`` in px^2."""
+    """Expected squared error of the displacement after each step, ``(N, K + 1, h, w)`` in px^2."""
     residual: Tensor
     """Reference minus warped frame, ``(N, 3, h, w)``."""
     noise: Tensor
@@ -97,15 +97,31 @@ def _spline_gradient(image: Tensor, dim: int) -> Tensor:
     return (after - before) / 2
 
 
-def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, displacement: Tensor) -> Evidence:
-    """Steps of all windows from the present ``displacement`` ``(N, 2, h, w)``."""
-    residual = level.image - sample_spline(frame_coefficients, grid + displacement)
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A displacement ``(N, 2, h, w)`` in px, and the expected squared error of it, ``(N, h, w)`` in px^2."""
+
+    displacement: Tensor
+    error: Tensor
+
+
+def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate) -> Evidence:
+    """Steps of all windows from the present estimate.
+
+    Taking no step competes with the same rules: where a finer level has too little texture to say anything, the
+    estimate of the coarser one stands.
+    """
+    residual = level.image - sample_spline(frame_coefficients, grid + now.displacement)
     moments = torch.stack([(level.gradient_x * residual).sum(1), (level.gradient_y * residual).sum(1)], 1)
     inverse = level.inverse[:, None]
-    steps = torch.stack([_solve(inverse[k], wide_blur(moments, sigma)) for k, sigma in enumerate(WINDOWS_PX)], 1)
+    steps = [_solve(inverse[k], wide_blur(moments, sigma)) for k, sigma in enumerate(WINDOWS_PX)]
+    steps.append(torch.zeros_like(steps[0]))
     noise = _noise_sigma(residual).clamp(min=level.least_noise)
-    variance = level.variance * noise**2
-    return Evidence(steps=steps, error=variance + _inconsistency(steps, variance), residual=residual, noise=noise)
+    local = wide_blur(residual.square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
+    variance = level.variance * torch.maximum(local, noise**2)
+    variance = torch.cat([variance, now.error[:, None]], 1)
+    stacked = torch.stack(steps, 1)
+    return Evidence(steps=stacked, error=variance + _inconsistency(stacked, variance), residual=residual, noise=noise)
 
 
 def _solve(inverse: Tensor, moments: Tensor) -> Tensor:
@@ -133,6 +149,9 @@ def _inconsistency(steps: Tensor, variance: Tensor) -> Tensor:
         worst.append(torch.maximum(gap, worst[-1]))
     return torch.stack(worst, 1)
 
+
+RESIDUAL_PX = 4.8
+"""Sigma of the window in which the unexplained residual is taken for noise, where it exceeds that of the picture."""
 
 NOISE_MARGIN = 5.0
 """Multiple of the expected noise variance that is not yet called a contradiction."""

@@ -11,9 +11,9 @@ DILATIONS = (1, 2, 4, 2, 1)
 MAX_CORRECTION_PX = 0.25
 """Bound of the free correction, in px of the level: the network chooses among measurements and invents no motion."""
 
-_WINDOWS = len(WINDOWS_PX)
-_FEATURES = 3 * _WINDOWS + 3
-_OUTPUTS = _WINDOWS + 1 + 2
+_CHOICES = len(WINDOWS_PX) + 1
+_FEATURES = 2 * len(WINDOWS_PX) + _CHOICES + 3
+_OUTPUTS = _CHOICES + 1 + 2
 
 
 class WindowWeigher(nn.Module):
@@ -39,10 +39,10 @@ class WindowWeigher(nn.Module):
     def forward(self, evidence: Evidence, displacement: Tensor) -> Tensor:
         """New displacement ``(N, 2, h, w)`` from the present one and the steps measured at it."""
         out = self.head(self.body(_features(evidence)))
-        logits = trust_logits(evidence.error) + out[:, :_WINDOWS]
+        logits = trust_logits(evidence.error) + out[:, :_CHOICES]
         step = (evidence.steps * logits.softmax(1)[:, :, None]).sum(1)
-        gain = 2 * torch.sigmoid(out[:, _WINDOWS : _WINDOWS + 1])
-        correction = MAX_CORRECTION_PX * torch.tanh(out[:, _WINDOWS + 1 :])
+        gain = 2 * torch.sigmoid(out[:, _CHOICES : _CHOICES + 1])
+        correction = MAX_CORRECTION_PX * torch.tanh(out[:, _CHOICES + 1 :])
         return gain * (displacement + step) + correction
 
 
@@ -52,5 +52,5 @@ def _features(evidence: Evidence) -> Tensor:
     grey = evidence.residual.mean(1, keepdim=True) / evidence.noise
     strength = evidence.residual.square().mean(1, keepdim=True).add(1e-8).log() / 8
     noise = (evidence.noise.log() / 4).expand(n, 1, height, width)
-    steps = evidence.steps.flatten(1, 2).clamp(-4, 4)
+    steps = evidence.steps[:, :-1].flatten(1, 2).clamp(-4, 4)
     return torch.cat([steps, evidence.error.add(1e-8).log() / 8, strength, grey.clamp(-8, 8) / 8, noise], 1)

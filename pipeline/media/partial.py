@@ -68,7 +68,10 @@ class Partial:
         return [self.target] if self.target.exists() or self.target.is_symlink() else []
 
     def _refuse_existing(self) -> None:
-        old = self._old()
+        try:
+            old = self._old()
+        except OSError as error:
+            raise MagPlusError(f"{self.target} cannot be reached ({error.strerror}). Choose another folder.") from error
         if old and not self.overwrite:
             raise MagPlusError(f"{self.target} exists already. Choose another name, or allow overwriting.")
         if not self.many and self.target.is_dir():

@@ -42,6 +42,18 @@ def test_inverting_a_displacement_undoes_it():
     assert (landed - sampling.pixel_grid(80, 80, like=origin)).abs().max() < 1e-3
 
 
+def test_a_fold_is_smoothed_away_and_nothing_else():
+    field = synth.displacement(synth.bump(60, 60, 8, 3, 0), 120, 120)[None]
+    assert torch.equal(sampling.without_folds(field), field)
+    torn = field.clone()
+    torn[..., 20:24, 20:24] += torch.randn(1, 2, 4, 4) * 20
+    origin = sampling.invert(torn, iterations=30)
+    mended = sampling.without_folds(torn)
+    landed = origin + sampling.sample_linear(mended, origin)
+    assert (landed - sampling.pixel_grid(120, 120, like=origin)).abs().max() < 0.05
+    assert torch.equal(mended[..., 50:, 50:], field[..., 50:, 50:])
+
+
 def test_sampling_outside_continues_the_edge():
     picture = torch.rand(1, 1, 16, 16)
     at = torch.tensor([[-5.0, 3.0], [20.0, 3.0]]).T.reshape(1, 2, 1, 2)
