@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all lint clean
 
 demo: $(VENV)/.standalone
 	$(BIN)/magplus demo --out demo --overwrite
@@ -20,10 +20,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	mkdir -p build/types && ln -sfn ../.. build/types/magplus
-	MYPYPATH=build/types $(BIN)/mypy -p magplus.models -p magplus.pipeline
-
-bench: $(VENV)/.standalone
-	$(BIN)/python -m magplus.benchmarks
+	MYPYPATH=build/types $(BIN)/mypy -p magplus.models -p magplus.pipeline -p magplus.nodes
 
 $(VENV)/.standalone: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

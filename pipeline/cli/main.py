@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
-from typing import NoReturn
 
 from ... import __version__
 from ...models.errors import MagPlusError
-from . import job, stages, weights
+from . import job, stages, weights, workflow
 from .arguments import Parser
 from .console import show_remarks
 
@@ -24,7 +21,7 @@ def parser() -> Parser:
     )
     root.add_argument("--version", action="version", version=f"magplus {__version__}")
     commands = root.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    for part in (job, stages, weights):
+    for part in (job, stages, weights, workflow):
         part.add_commands(commands)
     return root
 
@@ -33,14 +30,9 @@ def run(words: Sequence[str] | None = None) -> int:
     """Run one command: 0 when done, 2 after bad input."""
     arguments = parser().parse_args(words)
     show_remarks()
-    signal.signal(signal.SIGTERM, _cancel)
     try:
         arguments.command(arguments)
     except MagPlusError as error:
         sys.stderr.write(f"magplus: {' '.join(str(error).split())}\n")
         return BAD_INPUT
     return 0
-
-
-def _cancel(_: int, __: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

@@ -1,0 +1,111 @@
+"""Magnify Motion (MagPlus)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ..pipeline.face.given import box_wire, given_box
+from ..pipeline.motion.auto import choose
+from ..pipeline.motion.magnify import magnify
+from . import convert, host
+from .host import io
+from .wires import (
+    BoundingBox,
+    Loaded,
+    box_inputs,
+    box_sockets,
+    check_reference,
+    magnifier_input,
+    numbers_of,
+    reference_input,
+    with_reference,
+)
+
+
+class MagnifyMotion(io.ComfyNode):  # type: ignore[misc]
+    """Clip to the same clip with larger motion."""
+
+    @classmethod
+    def define_schema(cls) -> Any:
+        """Inputs and outputs."""
+        return io.Schema(
+            node_id="MagPlusMagnify",
+            display_name="Magnify Motion (MagPlus)",
+            category="MagPlus/Motion",
+            description="Makes the motion of a clip alpha times as large as it is against a reference frame, so that "
+            "a face model can see a micro-expression.",
+            search_aliases=["motion magnification", "eulerian", "exaggerate motion", "amplify", "micro-expression"],
+            inputs=[
+                io.Image.Input("images", tooltip="The clip: frames in order, from a camera that stands still."),
+                io.Combo.Input(
+                    "alpha_mode",
+                    options=["auto", "number"],
+                    default="auto",
+                    tooltip="'auto' measures the clip and brings its peak to target_pct_face; 'number' uses alpha.",
+                ),
+                io.Float.Input(
+                    "alpha",
+                    default=8.0,
+                    min=0.03125,
+                    max=32.0,
+                    step=0.05,
+                    tooltip="How many times larger the motion becomes, in mode 'number'. Above 1 enlarges, below 1 "
+                    "calms, 1 changes nothing.",
+                ),
+                io.Float.Input(
+                    "target_pct_face",
+                    default=3.0,
+                    min=0.1,
+                    max=50.0,
+                    step=0.1,
+                    advanced=True,
+                    tooltip="Mode 'auto': size of the peak motion to reach, in percent of the face width. More gives a "
+                    "larger alpha.",
+                ),
+                reference_input(),
+                *box_inputs("face", "clip, for 'auto'"),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Where to magnify (white), for all frames; black keeps the input's own pixels. One mask of "
+                    "the clip's size.",
+                ),
+                *box_sockets("face", "clip"),
+                magnifier_input(),
+            ],
+            outputs=[
+                io.Image.Output("images", tooltip="The magnified clip."),
+                io.Float.Output("alpha", tooltip="The factor that was used."),
+                io.Int.Output("reference_index", tooltip="For the nodes that follow."),
+                BoundingBox.Output("face_box", tooltip="The face box, for Animate Portrait."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        *,
+        images: Tensor,
+        alpha_mode: str,
+        alpha: float,
+        target_pct_face: float = 3.0,
+        reference_index: int = 0,
+        magnifier: Loaded | None = None,
+        mask: Tensor | None = None,
+        face_box: Any = None,
+        face_mask: Tensor | None = None,
+        **numbers: float,
+    ) -> Any:
+        """Choose alpha if asked to, magnify."""
+        check_reference(reference_index, images=images)
+        clip, model = convert.to_clip(images, name="images", device=host.device()), convert.magnifier_of(magnifier)
+        box = given_box(face_box, face_mask, numbers_of(numbers, "face"), reference=reference_index)
+        limits = {"magnifier": model, "reference": reference_index}
+        with host.running() as progress:
+            if alpha_mode == "auto":
+                alpha = choose(clip, box, target_pct_face=target_pct_face, progress=progress, **limits)
+            chunks = magnify(clip, alpha=alpha, mask=convert.one_mask(mask, clip.device), progress=progress, **limits)
+            frames = convert.to_images(chunks, len(images))
+        return io.NodeOutput(with_reference(frames, reference_index), float(alpha), reference_index, box_wire(box))

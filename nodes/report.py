@@ -1,0 +1,92 @@
+"""Motion Report: what became of the motion, in numbers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from torch import Tensor
+
+from ..pipeline.chain import chain_boxes, report_chain
+from ..pipeline.face.given import given_box
+from ..pipeline.face.sides import Sides
+from ..pipeline.run import STAGES
+from . import convert, host
+from .host import io, ui
+from .wires import Crop, box_socket, check_reference, reference_input
+
+
+class MotionReport(io.ComfyNode):  # type: ignore[misc]
+    """The stages of a chain to curves and numbers."""
+
+    @classmethod
+    def define_schema(cls) -> Any:
+        """Inputs and outputs."""
+        told = {
+            "input": "The clip before magnification.",
+            "magnified": "The magnified clip.",
+            "generated": "The generated clip.",
+            "restored": "The clip after De-magnify Motion.",
+        }
+        return io.Schema(
+            node_id="MagPlusMotionReport",
+            display_name="Motion Report (MagPlus)",
+            category="MagPlus/Measure",
+            description="Measures how far the face moves in every stage, in percent of the face width, and how each "
+            "stage relates to the input: gain, correlation, lag. The estimator is not the one that closed the loop.",
+            search_aliases=["measure motion", "motion curve", "plot", "gain", "quality"],
+            is_output_node=True,
+            inputs=[
+                io.Float.Input(
+                    "fps",
+                    default=25.0,
+                    min=0.01,
+                    max=10_000.0,
+                    step=0.01,
+                    tooltip="Frames per second of the clips, for the time axis; connect it from Load Video.",
+                ),
+                reference_input(),
+                *(io.Image.Input(f"{stage}_clip", optional=True, tooltip=told[stage]) for stage in STAGES),
+                Crop.Input(
+                    "crop",
+                    optional=True,
+                    tooltip="From Animate Portrait: where the face is in every stage. Not connected: the boxes below, "
+                    "or the whole picture.",
+                ),
+                box_socket("driving_box", "Face box on input and magnified clip in px, without 'crop'."),
+                box_socket(
+                    "source_box",
+                    "Face box on generated and restored clip, in px, without 'crop'.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("plot", tooltip="The curves, in percent of the face width over ms."),
+                io.String.Output("report", tooltip="All numbers as JSON."),
+                io.Float.Output(
+                    "gain", tooltip="Motion of the last stage over the input's; NaN where it cannot be told."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        *,
+        fps: float,
+        reference_index: int = 0,
+        crop: Sides | None = None,
+        driving_box: Any = None,
+        source_box: Any = None,
+        **clips: Tensor | None,
+    ) -> Any:
+        """Measure, draw."""
+        check_reference(reference_index, crop=crop, **clips)
+        rate = convert.rate_of(fps)
+        found = {stage: convert.maybe_clip(clips.get(f"{stage}_clip"), rate=rate, name=stage) for stage in STAGES}
+        stages = {stage: clip for stage, clip in found.items() if clip is not None}
+        sides = {"driving": given_box(driving_box, reference=reference_index), "source": given_box(source_box)}
+        boxes = chain_boxes(stages, crop, **sides)
+        with host.running(pictures=False) as progress:
+            report = report_chain(stages, boxes, reference=reference_index, progress=progress)
+        plot = convert.to_picture(report.plot)
+        return io.NodeOutput(plot, json.dumps(report.numbers, indent=2), report.gain, ui=ui.PreviewImage(plot, cls=cls))

@@ -1,0 +1,135 @@
+"""What our own wires carry, and the inputs that several nodes share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..models.errors import MagPlusError
+from ..pipeline.face.given import Numbers
+from ..pipeline.face.sides import Sides
+from . import host
+from .host import io
+
+Magnifier = io.Custom("MAGPLUS_MAGNIFIER")
+Backbone = io.Custom("MAGPLUS_BACKBONE")
+Crop = io.Custom("MAGPLUS_CROP")
+BoundingBox = io.Custom("BOUNDING_BOX")
+
+MAX_FRAME = 1_000_000
+MAX_PX = 16384
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """A network on a wire: the model, what weights it has, and ComfyUI's handles on it."""
+
+    model: Any
+    weights: tuple[str, ...] = ()
+    """SHA-256 of each file, none for what comes with the pack."""
+    handles: tuple[Any, ...] = ()
+
+    def ready(self) -> Any:
+        """The model, on the device where it is computed."""
+        host.fetch(self.handles)
+        return self.model
+
+
+def reference_input() -> Any:
+    """The reference frame, first of the chain."""
+    return io.Int.Input(
+        "reference_index",
+        default=0,
+        min=0,
+        max=MAX_FRAME,
+        tooltip="Frame, counted from 0, against which all motion is taken: one with a calm face. The whole chain must "
+        "use the same one, so connect this from the node before.",
+    )
+
+
+def box_inputs(side: str, what: str) -> list[Any]:
+    """Widgets for a face box in px."""
+    hint = f"Face box on the {what}"
+    return [
+        io.Int.Input(f"{side}_x", default=0, min=-MAX_PX, max=MAX_PX, tooltip=f"{hint}: left edge, in px."),
+        io.Int.Input(f"{side}_y", default=0, min=-MAX_PX, max=MAX_PX, tooltip=f"{hint}: top edge, in px."),
+        io.Int.Input(
+            f"{side}_width",
+            default=0,
+            min=0,
+            max=MAX_PX,
+            tooltip=f"{hint}: width in px, ear to ear. 0 here and below: the whole picture stands for the face.",
+        ),
+        io.Int.Input(
+            f"{side}_height", default=0, min=0, max=MAX_PX, tooltip=f"{hint}: height in px, hairline to chin."
+        ),
+        io.Float.Input(
+            f"{side}_angle",
+            default=0.0,
+            min=-180.0,
+            max=180.0,
+            step=0.5,
+            advanced=True,
+            tooltip=f"{hint}: roll of the head in degrees, clockwise on the screen.",
+        ),
+    ]
+
+
+def box_socket(id: str, tooltip: str) -> Any:
+    """A face box from another node. The page would draw a widget for it, whose numbers count without any connection."""
+    return BoundingBox.Input(id, optional=True, extra_dict={"forceInput": True}, tooltip=tooltip)
+
+
+def box_sockets(side: str, what: str) -> list[Any]:
+    """The same from other nodes; they win over the widgets."""
+    return [
+        box_socket(
+            f"{side}_box",
+            f"Face box on the {what} from another node, in px, instead of the numbers. Of a list with one "
+            "entry per frame that of the reference frame is used.",
+        ),
+        io.Mask.Input(
+            f"{side}_mask",
+            optional=True,
+            tooltip=f"Mask of the face on the {what} (white = face), instead of the numbers: its position, size and "
+            "tilt are used.",
+        ),
+    ]
+
+
+def numbers_of(values: Mapping[str, Any], side: str) -> Numbers:
+    """The five numbers of `box_inputs`."""
+    x, y, width, height, angle = (float(values[f"{side}_{k}"]) for k in ("x", "y", "width", "height", "angle"))
+    return (x, y, width, height, angle)
+
+
+def magnifier_input() -> Any:
+    """The magnifier, the built-in one where nothing is connected."""
+    return Magnifier.Input(
+        "magnifier",
+        optional=True,
+        tooltip="From Load Magnifier. Not connected: the built-in one, which needs no file.",
+    )
+
+
+_TAG = "magplus_reference_index"
+
+
+def with_reference(images: Tensor, index: int) -> Tensor:
+    """Frames that remember which of them is the reference. Other nodes' results do not, and are taken as they are."""
+    setattr(images, _TAG, index)
+    return images
+
+
+def check_reference(index: int, **wires: Tensor | Sides | None) -> None:
+    """One reference rules the chain: refuse what a node of ours made against another frame."""
+    for name, wire in wires.items():
+        made = wire.reference if isinstance(wire, Sides) else getattr(wire, _TAG, index)
+        if made != index:
+            raise MagPlusError(
+                f"'{name}' was made against reference frame {made}, here it is frame {index}. All nodes of a chain "
+                "need the same one: connect reference_index from the node before."
+            )

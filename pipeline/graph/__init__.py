@@ -1,0 +1,22 @@
+"""Workflows without a ComfyUI: reading both of its file forms, checking them and running them in order."""
+
+from .execute import Finished, execute
+from .graph import Graph, GraphNode, Link
+from .node_type import InputType, NodeCall, NodeResult, NodeType, Registry
+from .workflow import apply_setting, read_workflow, to_graph
+
+__all__ = [
+    "Finished",
+    "Graph",
+    "GraphNode",
+    "InputType",
+    "Link",
+    "NodeCall",
+    "NodeResult",
+    "NodeType",
+    "Registry",
+    "apply_setting",
+    "execute",
+    "read_workflow",
+    "to_graph",
+]

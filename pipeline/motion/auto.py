@@ -1,0 +1,162 @@
+"""Factors from measurement: alpha before a backbone, and the way back after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from ...models.contracts import Magnifier
+from ...models.errors import MagPlusError
+from ...models.geometry import FaceBox
+from ...models.registry import needs_displacement
+from ..clip import Clip
+from ..face.sides import Sides
+from ..log import log
+from ..measure import MotionComparison, compare, measure_clip, whole_frame_box
+from ..progress import Progress, silent
+from .calibrate import choose_alpha
+from .demagnify import check_intensity, demagnify, demagnify_onto, factor_for
+from .magnify import check_alpha, estimator_of
+
+
+def choose(
+    clip: Clip,
+    box: FaceBox | None,
+    *,
+    magnifier: Magnifier,
+    target_pct_face: float,
+    reference: int = 0,
+    progress: Progress = silent,
+) -> float:
+    """Alpha that brings the motion in ``box`` to ``target_pct_face``, see `choose_alpha`. No box: the whole picture."""
+    if box is None:
+        log.warning("alpha auto: no face box, so the whole picture is measured. Give a box or a mask for a better fit.")
+    estimator = estimator_of(needs_displacement(magnifier, purpose="alpha auto"))
+    box = box or whole_frame_box(clip.info)
+    curve = measure_clip(clip, box, reference=reference, estimator=estimator, progress=progress)
+    chosen = choose_alpha(curve, target_pct_face=target_pct_face, allowed=magnifier.alpha_range)
+    log.info("alpha %.4g: %s", chosen.alpha, chosen.reason)
+    return chosen.alpha
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What `auto` measures: the original, the magnified clip if there is one, and the faces where no `Sides` tell."""
+
+    original: Clip | None = None
+    magnified: Clip | None = None
+    original_box: FaceBox | None = None
+    generated_box: FaceBox | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """Chunks ``(n, 3, H, W)`` at the wanted intensity, the factor, and the gain that it undoes."""
+
+    chunks: Iterator[Tensor]
+    factor: float
+    gain: float
+
+
+def restore(
+    generated: Clip,
+    magnifier: Magnifier,
+    *,
+    alpha: float | None,
+    evidence: Evidence,
+    sides: Sides | None,
+    portrait: Tensor | None,
+    intensity: float = 1.0,
+    reference: int = 0,
+    progress: Progress = silent,
+) -> Restored:
+    """Scale a generated clip back, by ``alpha`` or, if that is None, by its gain measured against the original.
+
+    With a ``portrait`` ``(3, H, W)`` the motion is carried onto that (`demagnify_onto`), through the crop in ``sides``.
+    """
+    check_intensity(intensity)
+    if portrait is not None:
+        _check_portrait(portrait, sides)
+    if alpha is None:
+        found = measured_gain(generated, magnifier, evidence, sides, reference=reference, progress=progress)
+        gain = 1 / factor_for(found)
+        log.info("measured gain %.4g, so the factor is %.4g", gain, intensity / gain)
+    else:
+        check_alpha(alpha, magnifier.alpha_range)
+        gain = alpha
+    factor = intensity / gain
+    if portrait is None or sides is None:
+        chunks = demagnify(generated, magnifier, factor=factor, reference=reference, progress=progress)
+    else:
+        chunks = demagnify_onto(
+            portrait,
+            generated,
+            needs_displacement(magnifier, purpose="pixels 'source'"),
+            to_portrait=sides.square(generated.info).to_picture,
+            factor=factor,
+            reference=reference,
+            progress=progress,
+        )
+    return Restored(chunks=chunks, factor=factor, gain=gain)
+
+
+def measured_gain(
+    generated: Clip,
+    magnifier: Magnifier,
+    evidence: Evidence,
+    sides: Sides | None,
+    *,
+    reference: int = 0,
+    progress: Progress = silent,
+) -> MotionComparison:
+    """The generated clip's motion against the original's, by the magnifier's own displacement.
+
+    The pattern of a barely visible motion is known badly; where its magnified version is given, that shows it.
+    """
+    original, magnified = evidence.original, evidence.magnified
+    if original is None:
+        raise MagPlusError(
+            "factor 'auto' needs the clip from before magnification. Connect 'original', or choose 'number'."
+        )
+    box, generated_box = _boxes(generated, original, evidence, sides)
+    estimator = estimator_of(needs_displacement(magnifier, purpose="factor 'auto'"))
+    if magnified is None:
+        answer = measure_clip(generated, generated_box, reference=reference, estimator=estimator, progress=progress)
+        weak = measure_clip(original, box, reference=reference, estimator=estimator, like=answer, progress=progress)
+        return compare(weak, answer)
+    if (magnified.info.height, magnified.info.width) != (original.info.height, original.info.width):
+        raise MagPlusError(
+            "'magnified' and 'original' have different sizes. Connect the clip that Magnify Motion made of it."
+        )
+    strong = measure_clip(magnified, box, reference=reference, estimator=estimator, progress=progress)
+    weak = measure_clip(original, box, reference=reference, estimator=estimator, along=strong, progress=progress)
+    answer = measure_clip(
+        generated, generated_box, reference=reference, estimator=estimator, like=strong, progress=progress
+    )
+    return compare(weak, answer)
+
+
+def _boxes(generated: Clip, original: Clip, evidence: Evidence, sides: Sides | None) -> tuple[FaceBox, FaceBox]:
+    """Face on the original and on the generated clip: as given, else as framed, else both whole pictures."""
+    box, generated_box = evidence.original_box, evidence.generated_box
+    if sides is not None:
+        return box or sides.box_on_driving(original.info), generated_box or sides.box_on_square(generated.info)
+    if (box is None) != (generated_box is None):
+        raise MagPlusError(
+            "One face box alone says nothing about how large the two faces are to each other. Connect 'crop' from "
+            "Animate Portrait, or both original_box and generated_box."
+        )
+    return box or whole_frame_box(original.info), generated_box or whole_frame_box(generated.info)
+
+
+def _check_portrait(portrait: Tensor, sides: Sides | None) -> None:
+    if sides is None:
+        raise MagPlusError("pixels 'source' needs to know where the face is: connect 'crop' from Animate Portrait.")
+    size = (portrait.shape[-2], portrait.shape[-1])
+    if size != sides.source_size:
+        raise MagPlusError(
+            f"The portrait has {size[1]} x {size[0]} px, the one that was animated {sides.source_size[1]} x "
+            f"{sides.source_size[0]} px. Connect the same picture to both nodes."
+        )

@@ -1,0 +1,101 @@
+"""How the two faces of an animation were framed, as one picture to look at before waiting for the result."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import torch
+from einops import rearrange
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from ...models.geometry import FaceBox, Similarity, between, compose, inverse
+from ..clip import Clip
+from ..face.crop import Crop
+from ..face.frame import Framed
+from ..face.sides import Sides
+from .canvas import SERIES
+from .compare import Panel, grid_frames
+
+HEIGHT_PX = 320
+FACE, SQUARE = SERIES[1], SERIES[4]
+
+Points = NDArray[np.float64]
+
+
+def alignment_picture(driving: Clip, portrait: Clip, sides: Sides) -> Image.Image:
+    """Three panels: the driving reference and the portrait with box and crop, and one face laid over the other."""
+    frame, picture = driving.frame(sides.reference).cpu(), portrait.frame(0).cpu()
+    panels = [
+        Panel(f"driving, frame {sides.reference}", _marked(frame, sides.driving)),
+        Panel("portrait", _marked(picture, sides.source)),
+        Panel("driving face on portrait", _laid_over(frame, picture, sides)),
+    ]
+    (chunk,) = grid_frames([panels], panel_height=HEIGHT_PX)
+    return Image.fromarray(chunk[0].permute(1, 2, 0).mul(255).round().byte().numpy())
+
+
+def _marked(picture: Tensor, framed: Framed) -> list[Tensor]:
+    """The picture with its face box and its crop, at the panel's size so that lines have one width."""
+    height, width = picture.shape[-2:]
+    scale = HEIGHT_PX / height
+    shrink = np.array([[scale, 0.0, (scale - 1) / 2], [0.0, scale, (scale - 1) / 2]])
+    size = (max(1, round(width * scale)), HEIGHT_PX)
+    mode = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    pixels = cv2.resize(_bytes(picture), size, interpolation=mode)
+    edge = framed.crop.size - 0.5
+    square = np.array([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]])
+    _draw(pixels, _mapped(compose(shrink, framed.crop.to_picture), square), SQUARE)
+    _draw(pixels, _mapped(shrink, corners(framed.box)), FACE)
+    return [_chunk(pixels)]
+
+
+def _laid_over(frame: Tensor, picture: Tensor, sides: Sides) -> list[Tensor]:
+    """The portrait's crop and the driving face on it, half and half, as the motion will be carried."""
+    crop = sides.source.crop.resized(HEIGHT_PX)
+    to_crop = compose(crop.to_crop, between(sides.driving.box, sides.source.box))
+    below = crop.apply(picture[None])[0]
+    above = Crop(to_crop=to_crop, size=HEIGHT_PX).apply(frame[None])[0]
+    # Beyond its own picture the driving frame would only repeat its edge.
+    inside = _inside(to_crop, frame.shape[-2], frame.shape[-1])
+    pixels = _bytes(torch.lerp(below, above, 0.5 * inside))
+    _draw(pixels, _mapped(crop.to_crop, corners(sides.source.box)), FACE)
+    return [_chunk(pixels)]
+
+
+def corners(box: FaceBox) -> Points:
+    """The four corners of a box ``(4, 2)``, clockwise, in px."""
+    turn = math.radians(box.angle_deg)
+    rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+    half = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * np.array([box.width / 2, box.height / 2])
+    return half @ rotation.T + np.array([box.cx, box.cy])
+
+
+def _mapped(transform: Similarity, points: Points) -> Points:
+    return points @ transform[:, :2].T + transform[:, 2]
+
+
+def _inside(to_crop: Similarity, height: int, width: int) -> Tensor:
+    x, y = np.meshgrid(np.arange(HEIGHT_PX, dtype=np.float64), np.arange(HEIGHT_PX, dtype=np.float64))
+    at = _mapped(inverse(to_crop), np.stack([x, y], axis=-1))
+    known = (at >= -0.5).all(-1) & (at[..., 0] < width - 0.5) & (at[..., 1] < height - 0.5)
+    return torch.from_numpy(known).float()
+
+
+def _bytes(picture: Tensor) -> NDArray[np.uint8]:
+    """``(H, W, 3)`` of a picture ``(3, H, W)``."""
+    return rearrange(picture.clamp(0, 1).mul(255).round().byte(), "c h w -> h w c").contiguous().numpy()
+
+
+def _draw(pixels: NDArray[np.uint8], points: Points, colour: tuple[int, int, int]) -> None:
+    """A closed outline on 8-bit pixels (OpenCV smooths lines on no others), dark below to show on every ground."""
+    fixed = np.round(points * 16).astype(np.int32).reshape(-1, 1, 2)
+    for shade, width in (((0, 0, 0), 4), (colour, 2)):
+        cv2.polylines(pixels, [fixed], True, shade, width, cv2.LINE_AA, 4)
+
+
+def _chunk(pixels: NDArray[np.uint8]) -> Tensor:
+    return rearrange(torch.from_numpy(pixels), "h w c -> 1 c h w").float() / 255
