@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all comfy lint clean
 
 demo: $(VENV)/.standalone
 	$(BIN)/magplus demo --out demo --overwrite
@@ -14,6 +14,11 @@ test: $(VENV)/.dev
 
 test-all: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+
+# In a real ComfyUI: make comfy COMFYUI_DIR=<checkout> COMFY_PYTHON=<its python>; more is told in tests/comfy/conftest.py.
+comfy: $(VENV)/.comfy
+	@test -n "$(COMFYUI_DIR)" || { echo "Set COMFYUI_DIR to a checkout of ComfyUI."; exit 2; }
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/comfy -rs
 
 # mypy needs the checkout under its package name, whatever the folder is called.
 lint: $(VENV)/.dev
@@ -29,6 +34,10 @@ $(VENV)/.standalone: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.standalone
 	$(BIN)/python -m pip install -c constraints.txt -e ".[standalone,dev]"
+	touch $@
+
+$(VENV)/.comfy: $(VENV)/.dev
+	$(BIN)/python -m pip install playwright
 	touch $@
 
 clean:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..pipeline.chain import chain_boxes, report_chain
 from ..pipeline.face.given import given_box
 from ..pipeline.face.sides import Sides
-from ..pipeline.run import STAGES
+from ..pipeline.measure import STAGES
 from . import convert, host
 from .host import io, ui
 from .wires import Crop, box_socket, check_reference, reference_input

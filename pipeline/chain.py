@@ -14,13 +14,9 @@ from ..models.geometry import FaceBox
 from .clip import Clip
 from .face.sides import Sides
 from .log import log
-from .measure import MotionCurve, compare, comparison_report, curve_report, measure_clip, whole_frame_box
+from .measure import STAGES, compare, comparison_report, curve_report, measure_stages, whole_frame_box
 from .progress import Progress, silent
 from .render import plot_curves
-from .run import STAGES
-
-BEFORE = ("input", "magnified")
-"""Stages that show the driving face; the others show the portrait's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +34,7 @@ def chain_boxes(
     """The face in every stage: as given, else as it was framed, else the whole picture with a warning."""
     boxes = {}
     for stage, clip in stages.items():
-        box = driving if stage in BEFORE else source
+        box = driving if stage in STAGES[:2] else source
         if box is None and sides is not None:
             box = _framed(stage, clip, sides)
         if box is None:
@@ -49,7 +45,7 @@ def chain_boxes(
 
 
 def _framed(stage: str, clip: Clip, sides: Sides) -> FaceBox:
-    if stage in BEFORE:
+    if stage in STAGES[:2]:
         return sides.box_on_driving(clip.info)
     return sides.box_on_square(clip.info) if stage == "generated" else sides.box_on_result(clip.info)
 
@@ -60,7 +56,7 @@ def report_chain(
     """Measure every stage and compare it with the input."""
     if not stages:
         raise MagPlusError("There is nothing to report. Connect at least one clip.")
-    curves = _curves(stages, boxes, reference, progress)
+    curves = measure_stages(stages, boxes, reference=reference, progress=progress)
     against = {name: compare(curves["input"], curves[name]) for name in curves if "input" in curves and name != "input"}
     last = list(against.values())[-1].gain if against else None
     info = next(iter(stages.values())).info
@@ -73,22 +69,3 @@ def report_chain(
     }
     plot = plot_curves(list(curves.items()), title="Motion of the face")
     return ChainReport(plot=plot, numbers=numbers, gain=math.nan if last is None else last)
-
-
-def _curves(
-    stages: Mapping[str, Clip], boxes: Mapping[str, FaceBox], reference: int, progress: Progress
-) -> dict[str, MotionCurve]:
-    """Weak motions are measured along the pattern of strong ones, where those are there."""
-
-    def measure(stage: str, *, like: MotionCurve | None = None, along: MotionCurve | None = None) -> MotionCurve | None:
-        clip = stages.get(stage)
-        if clip is None:
-            return None
-        return measure_clip(clip, boxes[stage], reference=reference, like=like, along=along, progress=progress)
-
-    magnified = measure("magnified")
-    first = measure("input", along=magnified)
-    generated = measure("generated", like=magnified or first)
-    restored = measure("restored", along=generated, like=None if generated else magnified or first)
-    found = dict(zip(STAGES, (first, magnified, generated, restored), strict=True))
-    return {name: curve for name, curve in found.items() if curve is not None}

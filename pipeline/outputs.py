@@ -19,14 +19,14 @@ from ..models.errors import MagPlusError
 from ..models.registry import needs_displacement
 from .clip import Clip
 from .face.crop import CroppedClip
-from .measure import comparison_report, curve_report
+from .measure import STAGES, comparison_report, curve_report
 from .media import H264, ClipWriter, Format, Survival, format_for, motion_survival, open_clip, write_sidecar
 from .media.audio import Audio
 from .media.partial import Partial
 from .motion.magnify import estimator_of, magnify
 from .progress import Progress, silent
 from .render import Panel, grid_frames, plot_curves
-from .run import STAGES, RunResult
+from .run import RunResult
 
 INSPECTION = 10.0
 """Strength at which the second row of the comparison shows every clip: ten times the micro-motion."""

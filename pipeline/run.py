@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from ..models.registry import needs_displacement
 from .clip import Clip, SpooledClip
 from .face.crop import CroppedClip
 from .face.frame import Framed, frame_side, frame_sources
-from .measure import MotionComparison, MotionCurve, compare, measure_clip
+from .measure import STAGES, MotionComparison, MotionCurve, compare, measure_stages
 from .motion.animate import animate
 from .motion.calibrate import choose_alpha
 from .motion.demagnify import check_intensity, demagnify, demagnify_onto, factor_for
@@ -26,7 +26,6 @@ from .motion.magnify import estimator_of, magnify
 from .progress import Progress, silent
 
 Pixels = Literal["source", "generated"]
-STAGES = ("input", "magnified", "generated", "restored")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +130,7 @@ class _Job:
         if self.settings.alpha is not None:
             return self.settings.alpha, "given"
         with self._timed("calibrate"):
-            curve = self._loop_curve("calibrate", view, driver.box_in_work)
+            curve = self._loop_curves({"input": view}, driver, None)["input"]
         chosen = choose_alpha(curve, target_pct_face=self.settings.target_pct_face, allowed=self.magnifier.alpha_range)
         return chosen.alpha, chosen.reason
 
@@ -156,12 +155,10 @@ class _Job:
             return self._spool((result.frames for result in results), "generated")
 
     def _loop(self, view: Clip, magnified: Clip, generated: Clip, driver: Framed, source: Framed) -> MotionComparison:
-        # The pattern of a barely visible motion is known badly; its magnified version has the same and shows it.
         with self._timed("calibrate"):
-            strong = self._loop_curve("calibrate", magnified, driver.box_in_work)
-            weak = self._loop_curve("calibrate", view, driver.box_in_work, along=strong)
-            answer = self._loop_curve("calibrate", generated, source.box_in_crop, like=strong)
-        return compare(weak, answer)
+            clips = {"input": view, "magnified": magnified, "generated": generated}
+            curves = self._loop_curves(clips, driver, source)
+        return compare(curves["input"], curves["generated"])
 
     def _restore(self, generated: Clip, source: Framed, factor: float) -> SpooledClip:
         settings = self.settings
@@ -187,36 +184,20 @@ class _Job:
             return self._spool(chunks, "restored")
 
     def _curves(self, clips: dict[str, Clip], driver: Framed, source: Framed) -> dict[str, MotionCurve]:
-        box = source.box if self.settings.pixels == "source" else source.box_in_crop
-        reference, named = self.settings.reference, _named("measure", self.progress)
+        boxes = _boxes(driver, source)
+        if self.settings.pixels == "source":
+            boxes["restored"] = source.box
         with self._timed("measure"):
-            magnified = measure_clip(clips["magnified"], driver.box_in_work, reference=reference, progress=named)
-            weak = measure_clip(
-                clips["input"], driver.box_in_work, reference=reference, along=magnified, progress=named
-            )
-            generated = measure_clip(
-                clips["generated"], source.box_in_crop, reference=reference, like=magnified, progress=named
-            )
-            restored = measure_clip(clips["restored"], box, reference=reference, along=generated, progress=named)
-        return {"input": weak, "magnified": magnified, "generated": generated, "restored": restored}
+            return measure_stages(clips, boxes, reference=self.settings.reference, progress=self.progress)
 
-    def _loop_curve(
-        self,
-        stage: str,
-        clip: Clip,
-        box: FaceBox,
-        *,
-        like: MotionCurve | None = None,
-        along: MotionCurve | None = None,
-    ) -> MotionCurve:
-        return measure_clip(
-            clip,
-            box,
+    def _loop_curves(self, clips: Mapping[str, Clip], driver: Framed, source: Framed | None) -> dict[str, MotionCurve]:
+        return measure_stages(
+            clips,
+            _boxes(driver, source),
             reference=self.settings.reference,
             estimator=estimator_of(self._measuring),
-            like=like,
-            along=along,
-            progress=_named(stage, self.progress),
+            stage="calibrate",
+            progress=self.progress,
         )
 
     @property
@@ -241,10 +222,7 @@ class _Job:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
-def _named(stage: str, progress: Progress) -> Progress:
-    """The same progress under a stage's own name."""
-
-    def tick(_: str, done: int, total: int | None, preview: Tensor | None = None) -> None:
-        progress(stage, done, total, preview)
-
-    return tick
+def _boxes(driver: Framed, source: Framed | None) -> dict[str, FaceBox]:
+    """The face in every stage, on working and backbone crops."""
+    boxes = dict.fromkeys(STAGES[:2], driver.box_in_work)
+    return boxes if source is None else boxes | dict.fromkeys(STAGES[2:], source.box_in_crop)

@@ -13,12 +13,13 @@ from typing import Any
 from ... import __version__
 from ...models.errors import MagPlusError
 from ...models.registry import BACKBONES, load_magnifier
+from ..measure import STAGES
 from ..media import FORMATS, FileClip, provenance, read_image
 from ..motion.demagnify import check_intensity
 from ..motion.magnify import check_alpha
 from ..outputs import OutputFiles, check_free, write_run
 from ..render import Cell, render_table
-from ..run import STAGES, RunResult, RunSettings, run
+from ..run import RunResult, RunSettings, run
 from . import arguments as shared
 from .arguments import Parser
 from .console import ProgressBar, peak_memory_bytes

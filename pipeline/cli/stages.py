@@ -12,18 +12,17 @@ from typing import Any
 
 from torch import Tensor
 
-from ...models.contracts import Magnifier
 from ...models.errors import MagPlusError
 from ...models.registry import BACKBONES, load_magnifier, needs_displacement
 from ..clip import Clip, SpooledClip
 from ..face.crop import CroppedClip
-from ..face.frame import Framed, frame_side, frame_sources
+from ..face.frame import frame_side, frame_sources
+from ..face.sides import Sides
 from ..log import log
 from ..measure import MotionCurve, compare, comparison_report, curve_csv, curve_report, measure_clip, whole_frame_box
 from ..media import FileClip, motion_survival, open_clip, provenance, read_image, write_sidecar
 from ..motion.animate import animate
-from ..motion.calibrate import choose_alpha
-from ..motion.demagnify import check_intensity, demagnify, demagnify_onto, factor_for
+from ..motion.auto import Evidence, choose, restore
 from ..motion.magnify import check_alpha, estimator_of, magnify
 from ..outputs import check_free, survival_report, write_picture, write_text
 from ..render import plot_curves
@@ -57,13 +56,14 @@ def magnify_command(arguments: argparse.Namespace) -> None:
     magnifier, checkpoint = load_magnifier(arguments.magnifier)
     alpha = shared.alpha_from(arguments.alpha)
     if alpha is None:
-        estimator = estimator_of(needs_displacement(magnifier, purpose="alpha auto"))
-        box = shared.face_from(arguments, "driver") or whole_frame_box(clip.info)
-        curve = measure_clip(clip, box, reference=arguments.reference, estimator=estimator, progress=bar)
-        target = BACKBONES["flow"].target_pct_face
-        chosen = choose_alpha(curve, target_pct_face=target, allowed=magnifier.alpha_range)
-        alpha = chosen.alpha
-        log.info("alpha %.3g: %s", alpha, chosen.reason)
+        alpha = choose(
+            clip,
+            shared.face_from(arguments, "driver"),
+            magnifier=magnifier,
+            target_pct_face=BACKBONES["flow"].target_pct_face,
+            reference=arguments.reference,
+            progress=bar,
+        )
     check_alpha(alpha, magnifier.alpha_range)
     chunks = magnify(
         clip,
@@ -131,27 +131,36 @@ def demagnify_command(arguments: argparse.Namespace) -> None:
     """Generated clip in, clip at micro intensity out."""
     clip, bar = shared.moving_clip_from(arguments), ProgressBar()
     magnifier, checkpoint = load_magnifier(arguments.magnifier)
-    portrait, framed = _portrait(arguments)
-    factor = _factor(arguments, clip, magnifier, framed, bar)
-    if portrait is None or framed is None:
-        chunks = demagnify(clip, magnifier, factor=factor, reference=arguments.reference, progress=bar)
-    else:
-        chunks = demagnify_onto(
-            portrait,
-            clip,
-            needs_displacement(magnifier, purpose="--pixels source"),
-            # The clip may have been written at another size than the backbone's; the square is the same.
-            to_portrait=framed.crop.resized(_square_side(clip)).to_picture,
-            factor=factor,
-            reference=arguments.reference,
-            progress=bar,
-        )
+    portrait, sides = _portrait(arguments)
+    found = restore(
+        clip,
+        magnifier,
+        alpha=arguments.alpha,
+        evidence=_evidence(arguments),
+        sides=sides,
+        portrait=portrait,
+        intensity=arguments.intensity,
+        reference=arguments.reference,
+        progress=bar,
+    )
+    factor, chunks = found.factor, found.chunks
     settings = {"factor": factor, "intensity": arguments.intensity, "pixels": arguments.pixels}
     inputs = [path for path in (arguments.like, arguments.source) if path]
     _write(arguments, clip, chunks, settings, inputs=inputs, weights=[checkpoint.path] if checkpoint else [])
 
 
-def _portrait(arguments: argparse.Namespace) -> tuple[Tensor | None, Framed | None]:
+def _evidence(arguments: argparse.Namespace) -> Evidence:
+    """What the factor is measured from, where it is not given as alpha."""
+    if arguments.like is None:
+        return Evidence()
+    return Evidence(
+        original=open_clip(arguments.like),
+        original_box=shared.face_from(arguments, "like"),
+        generated_box=shared.face_from(arguments, "generated"),
+    )
+
+
+def _portrait(arguments: argparse.Namespace) -> tuple[Tensor | None, Sides | None]:
     """The portrait to move and the backbone's view of it, for ``--pixels source``."""
     if arguments.pixels == "generated":
         return None, None
@@ -160,40 +169,21 @@ def _portrait(arguments: argparse.Namespace) -> tuple[Tensor | None, Framed | No
     portrait = read_image(arguments.source)
     framing = BACKBONES[arguments.backbone].framing
     framed, _ = frame_sources([portrait], shared.face_from(arguments, "source"), framing)
-    return portrait, framed
-
-
-def _square_side(clip: FileClip) -> int:
-    if clip.info.height != clip.info.width:
-        raise MagPlusError(
-            f"{clip.info.name} is {clip.info.width} x {clip.info.height} px. --pixels source needs the backbone's own "
-            "square picture, as animate writes it."
-        )
-    return clip.info.width
-
-
-def _factor(
-    arguments: argparse.Namespace, clip: FileClip, magnifier: Magnifier, framed: Framed | None, bar: ProgressBar
-) -> float:
-    if arguments.alpha is not None:
-        check_alpha(arguments.alpha, magnifier.alpha_range)
-        check_intensity(arguments.intensity)
-        return arguments.intensity / arguments.alpha
-    estimator = estimator_of(needs_displacement(magnifier, purpose="--like"))
-    original = open_clip(arguments.like)
-    boxes = [shared.face_from(arguments, "generated"), shared.face_from(arguments, "like")]
-    if boxes[0] is None and framed is not None:
-        boxes[0] = framed.box.moved_by(framed.crop.resized(_square_side(clip)).to_crop)
-    if (boxes[0] is None) != (boxes[1] is None):
-        raise MagPlusError("Give --generated-box and --like-box together: one motion is compared with the other.")
-    box, like_box = (box or whole_frame_box(c.info) for box, c in zip(boxes, (clip, original), strict=True))
-    reference = arguments.reference
-    strong = measure_clip(clip, box, reference=reference, estimator=estimator, progress=bar)
-    weak = measure_clip(original, like_box, reference=reference, estimator=estimator, like=strong, progress=bar)
-    found = compare(weak, strong)
-    factor = factor_for(found, arguments.intensity)
-    log.info("measured gain %.4g, so the factor is %.4g", found.gain or 0.0, factor)
-    return factor
+    size = (portrait.shape[-2], portrait.shape[-1])
+    # Without --like the factor is given, and nobody asks for the driving side.
+    driving, driving_size = framed, size
+    if arguments.like is not None:
+        info = open_clip(arguments.like).info
+        driving_size = (info.height, info.width)
+        driving = frame_side("original", driving_size, shared.face_from(arguments, "like"), framing)
+    sides = Sides(
+        driving=driving,
+        driving_size=driving_size,
+        source=framed,
+        source_size=size,
+        reference=arguments.reference,
+    )
+    return portrait, sides
 
 
 def _add_measure(parser: Parser) -> None:

@@ -14,7 +14,7 @@ from ...models.registry import needs_displacement
 from ..clip import Clip
 from ..face.sides import Sides
 from ..log import log
-from ..measure import MotionComparison, compare, measure_clip, whole_frame_box
+from ..measure import MotionComparison, compare, measure_clip, measure_stages, whole_frame_box
 from ..progress import Progress, silent
 from .calibrate import choose_alpha
 from .demagnify import check_intensity, demagnify, demagnify_onto, factor_for
@@ -111,31 +111,28 @@ def measured_gain(
     reference: int = 0,
     progress: Progress = silent,
 ) -> MotionComparison:
-    """The generated clip's motion against the original's, by the magnifier's own displacement.
-
-    The pattern of a barely visible motion is known badly; where its magnified version is given, that shows it.
-    """
+    """The generated clip's motion against the original's, by the magnifier's own displacement."""
     original, magnified = evidence.original, evidence.magnified
     if original is None:
         raise MagPlusError(
             "factor 'auto' needs the clip from before magnification. Connect 'original', or choose 'number'."
         )
     box, generated_box = _boxes(generated, original, evidence, sides)
-    estimator = estimator_of(needs_displacement(magnifier, purpose="factor 'auto'"))
-    if magnified is None:
-        answer = measure_clip(generated, generated_box, reference=reference, estimator=estimator, progress=progress)
-        weak = measure_clip(original, box, reference=reference, estimator=estimator, like=answer, progress=progress)
-        return compare(weak, answer)
-    if (magnified.info.height, magnified.info.width) != (original.info.height, original.info.width):
-        raise MagPlusError(
-            "'magnified' and 'original' have different sizes. Connect the clip that Magnify Motion made of it."
-        )
-    strong = measure_clip(magnified, box, reference=reference, estimator=estimator, progress=progress)
-    weak = measure_clip(original, box, reference=reference, estimator=estimator, along=strong, progress=progress)
-    answer = measure_clip(
-        generated, generated_box, reference=reference, estimator=estimator, like=strong, progress=progress
+    clips = {"input": original, "generated": generated}
+    if magnified is not None:
+        if (magnified.info.height, magnified.info.width) != (original.info.height, original.info.width):
+            raise MagPlusError(
+                "'magnified' and 'original' have different sizes. Connect the clip that Magnify Motion made of it."
+            )
+        clips["magnified"] = magnified
+    curves = measure_stages(
+        clips,
+        {"input": box, "magnified": box, "generated": generated_box},
+        reference=reference,
+        estimator=estimator_of(needs_displacement(magnifier, purpose="factor 'auto'")),
+        progress=progress,
     )
-    return compare(weak, answer)
+    return compare(curves["input"], curves["generated"])
 
 
 def _boxes(generated: Clip, original: Clip, evidence: Evidence, sides: Sides | None) -> tuple[FaceBox, FaceBox]:
