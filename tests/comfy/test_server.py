@@ -1,0 +1,72 @@
+"""What the server says about the pack, and what it tells while our nodes run."""
+
+import re
+from fractions import Fraction
+from urllib.parse import quote
+
+from comfy_prompts import complete, moving_frames, node, write_clip
+from comfy_server import PACK
+
+IDS = {
+    "MagPlusLoadVideo", "MagPlusSaveVideo", "MagPlusLoadMagnifier", "MagPlusMagnify", "MagPlusFlowTransfer",
+    "MagPlusAnimate", "MagPlusDemagnify", "MagPlusCompareClips", "MagPlusMotionReport",
+}  # fmt: skip
+
+
+def test_the_folder_loads_without_a_warning(comfy, root):
+    log = re.sub(r"\x1b\[[0-9;]*m", "", comfy.log.read_text())
+    ours = [line for line in log.splitlines() if PACK in line or "magplus" in line.lower() or str(root) in line]
+    assert any(f"custom_nodes/{PACK}" in line and "seconds" in line for line in ours)
+    assert not [line for line in ours if re.search(r"warn|error|fail|traceback|deprecat", line, re.IGNORECASE)]
+
+
+def test_every_node_is_there_with_a_help_page(comfy):
+    info = comfy.get("/object_info")
+    assert {name for name in info if name.startswith("MagPlus")} >= IDS
+    for name in IDS:
+        status, size = comfy.status_of(f"/extensions/{PACK}/docs/{name}.md")
+        assert (status, size > 100) == (200, True), name
+
+
+def test_templates_are_listed_with_a_picture_each(comfy, root):
+    names = comfy.get("/workflow_templates")[PACK]
+    assert sorted(names) == sorted(path.stem for path in (root / "workflows").glob("*.json"))
+    for name in names:
+        status, size = comfy.status_of(f"/api/workflow_templates/{PACK}/{quote(name)}.jpg")
+        assert (status, size > 5000) == (200, True), name
+
+
+def test_progress_ticks_per_frame_and_shows_pictures(comfy):
+    write_clip(comfy.base / "input" / "ticks.mkv", moving_frames(20, side=192), Fraction(25))
+    run = comfy.run(
+        complete(
+            comfy,
+            {
+                "1": node("MagPlusLoadVideo", file="ticks.mkv"),
+                "2": node("MagPlusMagnify", images=["1", 0], alpha_mode="number", alpha=4.0),
+                "3": node("PreviewImage", images=["2", 0]),
+            },
+        )
+    )
+    assert run.status == "execution_success", run.error
+    ticks = [(data["value"], data["max"]) for data in run.of("progress") if data["node"] == "2"]
+    # The server itself leaves out what comes too fast; the frames of a chunk are done at once.
+    assert ticks[-1] == (20, 20) and len(ticks) >= 5 and ticks == sorted(ticks)
+    pictures = [data["bytes"] for data in run.of("preview") if data["node"] == "2"]
+    assert pictures and all(picture[:2] == b"\xff\xd8" for picture in pictures)
+
+
+def test_what_a_user_did_wrong_is_told_in_our_words(comfy):
+    write_clip(comfy.base / "input" / "short.mkv", moving_frames(4), Fraction(25))
+    run = comfy.run(
+        complete(
+            comfy,
+            {
+                "1": node("MagPlusLoadVideo", file="short.mkv"),
+                "2": node("MagPlusMagnify", images=["1", 0], alpha_mode="number", reference_index=9),
+                "3": node("PreviewImage", images=["2", 0]),
+            },
+        )
+    )
+    assert run.status == "execution_error"
+    assert "has no frame 9: it has 4 frames" in run.error
