@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from .contracts import AnimationBackbone, DisplacementMagnifier, Framing, Magnif
 from .errors import MagPlusError
 from .flow_transfer import arch as flow_transfer
 from .lkmag import arch as lkmag
+from .options import Option, read_options
 
 BUILTIN = "builtin"
 """Name that stands for the magnifier that comes with the pack."""
@@ -37,12 +38,12 @@ class BackboneSpec:
     name: str
     title: str
     files: tuple[str, ...]
-    options: Mapping[str, str] = field(default_factory=dict)
-    """Option name -> what it does and its default."""
+    options: tuple[Option, ...] = ()
     framing: Framing
     target_pct_face: float
     """Peak motion the backbone is assumed to answer to, in percent of the face width. A guess until it is measured."""
-    build: Callable[[list[Checkpoint], Mapping[str, str]], AnimationBackbone]
+    build: Callable[[list[Checkpoint], Mapping[str, Any]], AnimationBackbone]
+    """From the files in any order, and every option with its value."""
 
 
 ARCHITECTURES = (
@@ -111,15 +112,12 @@ def needs_displacement(magnifier: Magnifier, *, purpose: str) -> DisplacementMag
 
 
 def load_backbone(
-    name: str, files: list[Path | str], options: Mapping[str, str]
+    name: str, files: list[Path | str], options: Mapping[str, Any]
 ) -> tuple[AnimationBackbone, list[Checkpoint]]:
-    """A backbone by name, from its weight files in any order, and those files."""
+    """A backbone by name, from its weight files in any order, and those files. Options may be words or typed values."""
     if name not in BACKBONES:
         raise MagPlusError(f"There is no backbone '{name}'. Known: {', '.join(BACKBONES)}.")
     spec = BACKBONES[name]
-    unknown = sorted(set(options) - set(spec.options))
-    if unknown:
-        offered = ", ".join(spec.options) or "none"
-        raise MagPlusError(f"Backbone '{name}' has no option '{unknown[0]}'. Its options: {offered}.")
+    chosen = read_options(spec.options, options, of=f"Backbone '{name}'")
     checkpoints = [read_checkpoint(file) for file in files]
-    return spec.build(checkpoints, options), checkpoints
+    return spec.build(checkpoints, chosen), checkpoints

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from ..checkpoint import Checkpoint
 from ..contracts import Framing
@@ -12,7 +13,7 @@ from .network import FRAMING, FlowTransfer
 __all__ = ["FRAMING", "Framing", "build"]
 
 
-def build(checkpoints: list[Checkpoint], options: Mapping[str, str]) -> FlowTransfer:
+def build(checkpoints: list[Checkpoint], options: Mapping[str, Any]) -> FlowTransfer:
     """The backbone; a weight file is an error, since it would be silently ignored."""
     if checkpoints:
         raise MagPlusError(f"Flow Transfer has no weights; leave {checkpoints[0].path} out or choose its own backbone.")

@@ -35,7 +35,7 @@ def list_backbones(_: argparse.Namespace) -> None:
             spec.name,
             spec.title,
             ", ".join(spec.files) or "none needed",
-            ", ".join(spec.options) or "none",
+            ", ".join(option.name for option in spec.options) or "none",
             f"{spec.framing.size} px, {spec.framing.scale:g} x face height",
         ]
         for spec in BACKBONES.values()

@@ -1,0 +1,1 @@
+"""What FOMM and FSRT have in common: the keypoint detector, and how a driver's motion becomes the portrait's."""

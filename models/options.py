@@ -1,0 +1,58 @@
+"""Options of a model: declared once, read from words of the command line or from a node's widgets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import MagPlusError
+
+_WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """One option. The kind of ``default`` is its type: a switch, a whole number, or one of ``choices``."""
+
+    name: str
+    default: bool | int | str
+    help: str
+    choices: tuple[str, ...] = ()
+    low: int = 1
+    """Smallest value of a whole number."""
+
+    def read(self, value: Any, *, of: str) -> bool | int | str:
+        """The value as its type. Raises `MagPlusError` that names ``of`` and what is allowed."""
+        if isinstance(self.default, bool):
+            value = _WORDS.get(str(value).lower(), value)
+            if isinstance(value, bool):
+                return value
+            allowed = "true or false"
+        elif isinstance(self.default, int):
+            if str(value).isdigit() and int(value) >= self.low:
+                return int(value)
+            allowed = f"a whole number of at least {self.low}"
+        else:
+            if value in self.choices:
+                return str(value)
+            allowed = " or ".join(self.choices)
+        raise MagPlusError(f"{of}: option {self.name} cannot be '{value}'. Give {allowed}.")
+
+
+def read_options(declared: Sequence[Option], given: Mapping[str, Any], *, of: str) -> dict[str, Any]:
+    """Every declared option with its value or its default; an unknown name is an error."""
+    known = {option.name: option for option in declared}
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        offered = ", ".join(known) or "none"
+        raise MagPlusError(f"{of} has no option '{unknown[0]}'. Its options: {offered}.")
+    return {name: option.read(given.get(name, option.default), of=of) for name, option in known.items()}
+
+
+PRECISION = Option(
+    name="precision",
+    default="float32",
+    choices=("float32", "bfloat16", "float16"),
+    help="float32 is exact; bfloat16 is faster where the processor has it; float16 only on a GPU",
+)
