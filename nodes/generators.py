@@ -12,7 +12,6 @@ from .host import io
 from .wires import Backbone, Loaded
 
 NOTHING_YET = f"(no file in models/{host.KIND})"
-SAME_FILE = "(in the same file)"
 
 
 class FlowTransfer(io.ComfyNode):  # type: ignore[misc]
@@ -67,39 +66,6 @@ class FOMM(io.ComfyNode):  # type: ignore[misc]
         return _loaded("fomm", [weights], options)
 
 
-class FSRT(io.ComfyNode):  # type: ignore[misc]
-    """Facial Scene Representation Transformer."""
-
-    @classmethod
-    def define_schema(cls) -> Any:
-        """Inputs and outputs."""
-        detector = "kp_detector.pt as published. A converted file holds it already."
-        return _schema(
-            "MagPlusFSRT",
-            "FSRT (MagPlus)",
-            "Facial Scene Representation Transformer: renders the portrait anew from one or more pictures of the "
-            "person, 256 px. Some 30 s a frame on one processor core: a model for a GPU.",
-            inputs=[_file_input("weights", "vox256 or vox256_2Source, converted to safetensors or as published."),
-                    _file_input("keypoint_detector", detector, first=SAME_FILE),
-                    *_option_inputs("fsrt")],
-        )  # fmt: skip
-
-    @classmethod
-    def validate_inputs(cls, weights: str | None, keypoint_detector: str | None) -> bool | str:
-        """Files that are not there are refused before anything runs, with where to get them."""
-        return _missing("fsrt", weights, *_other(keypoint_detector))
-
-    @classmethod
-    def fingerprint_inputs(cls, weights: str, keypoint_detector: str, **_: Any) -> str:
-        """Changes when a file is replaced by another one of the same name."""
-        return " ".join(convert.fingerprint(host.weight_path(name)) for name in [weights, *_other(keypoint_detector)])
-
-    @classmethod
-    def execute(cls, *, weights: str, keypoint_detector: str, **options: Any) -> Any:
-        """Read, recognise, build."""
-        return _loaded("fsrt", [weights, *_other(keypoint_detector)], options)
-
-
 def _schema(node_id: str, name: str, description: str, *, inputs: list[Any]) -> Any:
     return io.Schema(
         node_id=node_id,
@@ -112,10 +78,10 @@ def _schema(node_id: str, name: str, description: str, *, inputs: list[Any]) -> 
     )
 
 
-def _file_input(id: str, what: str, *, first: str | None = None) -> Any:
-    files = host.weight_files()
-    options = [first, *files] if first else files or [NOTHING_YET]
-    return io.Combo.Input(id, options=options, tooltip=f"{what} Files lie in models/{host.KIND}.")
+def _file_input(id: str, what: str) -> Any:
+    return io.Combo.Input(
+        id, options=host.weight_files() or [NOTHING_YET], tooltip=f"{what} Files lie in models/{host.KIND}."
+    )
 
 
 def _option_inputs(backbone: str) -> list[Any]:
@@ -132,18 +98,13 @@ def _option_input(option: Option) -> Any:
     return io.Int.Input(option.name, min=option.low, max=option.high, **about)
 
 
-def _other(name: str | None) -> list[str]:
-    return [] if name in (None, SAME_FILE) else [str(name)]
-
-
-def _missing(backbone: str, *names: str | None) -> bool | str:
+def _missing(backbone: str, name: str | None) -> bool | str:
     """What ComfyUI takes for "fine" (True), or the complaint. A name of None comes from another node later."""
-    for name in names:
-        try:
-            if name is not None:
-                host.weight_path(name)
-        except MagPlusError as error:
-            return f"{error} {_origin(BACKBONES[backbone])}"
+    try:
+        if name is not None:
+            host.weight_path(name)
+    except MagPlusError as error:
+        return f"{error} {_origin(BACKBONES[backbone])}"
     return True
 
 
