@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test test-all comfy lint clean
+.PHONY: demo test test-all comfy bench lint clean
 
 demo: $(VENV)/.standalone
 	$(BIN)/magplus demo --out demo --overwrite
@@ -19,6 +19,9 @@ test-all: $(VENV)/.dev
 comfy: $(VENV)/.comfy
 	@test -n "$(COMFYUI_DIR)" || { echo "Set COMFYUI_DIR to a checkout of ComfyUI."; exit 2; }
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/comfy -rs
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/fomm.py
 
 # mypy needs the checkout under its package name, whatever the folder is called.
 lint: $(VENV)/.dev

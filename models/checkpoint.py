@@ -21,6 +21,7 @@ SUFFIXES = frozenset({".safetensors", ".sft", ".pth", ".pt", ".ckpt", ".bin", ".
 
 _WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params", "model")
 _SHOWN = 5
+_COUNTER = ".num_batches_tracked"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +111,12 @@ def sha256_of(path: Path) -> str:
 
 
 def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], *, what: str) -> None:
-    """Fill a network; every key and shape must fit. The message of the error names the first that do not."""
+    """Fill a network; every key and shape must fit. The message of the error names the first that do not.
+
+    The counters of batch norms may be absent: they matter in training only, and older files lack them.
+    """
     expected = network.state_dict()
-    missing = [name for name in expected if name not in tensors]
+    missing = [name for name in expected if name not in tensors and not name.endswith(_COUNTER)]
     unexpected = [name for name in tensors if name not in expected]
     wrong = [
         f"{name} is {tuple(tensors[name].shape)}, not {tuple(value.shape)}"
@@ -122,7 +126,7 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], *, what: st
     complaints = [_list("missing", missing), _list("unexpected", unexpected), _list("of another shape", wrong)]
     if any(complaints):
         raise MagPlusError(f"These weights do not fit {what}: " + "; ".join(c for c in complaints if c) + ".")
-    network.load_state_dict(dict(tensors))
+    network.load_state_dict(dict(tensors), strict=False)
 
 
 def _list(title: str, names: list[str]) -> str:

@@ -7,14 +7,18 @@ calls: what a clip needs travels in the returned state, so that two branches of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor
 
 Guides = Mapping[str, Any]
-"""What a backbone needs beyond pixels, by the names in its ``guide_names``."""
+"""What a backbone needs beyond pixels, by the names in its ``guide_names``.
+
+Those about the portrait start with ``source`` and are all that `AnimationBackbone.encode_source` is given.
+``motion_strength`` is a number, 1 where it is not given: the motion is scaled by it in the model's own space.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +80,7 @@ class DriveResult:
 
 
 class AnimationBackbone(Protocol):
-    """A frozen generator: one portrait, moved as a driving clip moves."""
+    """A frozen generator: one portrait, moved as a driving clip moves. Some are `ChoosesReference` too."""
 
     name: str
     framing: Framing
@@ -93,4 +97,12 @@ class AnimationBackbone(Protocol):
 
     def drive(self, drive_state: Any, frames: Tensor, guides: Guides) -> DriveResult:
         """One generated picture per driving frame ``(N, 3, H, W)``; per-frame guides are sliced like the frames."""
+        ...
+
+
+class ChoosesReference(AnimationBackbone, Protocol):
+    """A backbone that can tell which driving frame is most like the portrait."""
+
+    def choose_reference(self, source_state: Any, frames: Iterable[Tensor]) -> int:
+        """Index of that frame, of a clip in chunks ``(N, 3, H, W)``; of equals the first."""
         ...

@@ -20,7 +20,8 @@ class Option:
     help: str
     choices: tuple[str, ...] = ()
     low: int = 1
-    """Smallest value of a whole number."""
+    high: int = 1_000_000
+    """Limits of a whole number."""
 
     def read(self, value: Any, *, of: str) -> bool | int | str:
         """The value as its type. Raises `MagPlusError` that names ``of`` and what is allowed."""
@@ -30,9 +31,9 @@ class Option:
                 return value
             allowed = "true or false"
         elif isinstance(self.default, int):
-            if str(value).isdigit() and int(value) >= self.low:
+            if str(value).isdigit() and self.low <= int(value) <= self.high:
                 return int(value)
-            allowed = f"a whole number of at least {self.low}"
+            allowed = f"a whole number from {self.low} to {self.high}"
         else:
             if value in self.choices:
                 return str(value)
@@ -48,11 +49,3 @@ def read_options(declared: Sequence[Option], given: Mapping[str, Any], *, of: st
         offered = ", ".join(known) or "none"
         raise MagPlusError(f"{of} has no option '{unknown[0]}'. Its options: {offered}.")
     return {name: option.read(given.get(name, option.default), of=of) for name, option in known.items()}
-
-
-PRECISION = Option(
-    name="precision",
-    default="float32",
-    choices=("float32", "bfloat16", "float16"),
-    help="float32 is exact; bfloat16 is faster where the processor has it; float16 only on a GPU",
-)

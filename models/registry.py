@@ -13,7 +13,9 @@ from .checkpoint import Checkpoint, read_checkpoint
 from .contracts import AnimationBackbone, DisplacementMagnifier, Framing, Magnifier
 from .errors import MagPlusError
 from .flow_transfer import arch as flow_transfer
+from .fomm import arch as fomm
 from .lkmag import arch as lkmag
+from .look_alikes import look_alike
 from .options import Option, read_options
 
 BUILTIN = "builtin"
@@ -38,6 +40,10 @@ class BackboneSpec:
     name: str
     title: str
     files: tuple[str, ...]
+    architectures: frozenset[str] = frozenset()
+    """Names of the `Architecture`s that its files may have; none where it takes no file."""
+    origin: str = ""
+    """Where its authors publish them."""
     options: tuple[Option, ...] = ()
     framing: Framing
     target_pct_face: float
@@ -54,6 +60,13 @@ ARCHITECTURES = (
         required_keys=lkmag.REQUIRED_KEYS,
         build=lkmag.build,
     ),
+    Architecture(
+        name="fomm",
+        kind="backbone",
+        title="First Order Motion Model, face weights (vox or vox-adv)",
+        required_keys=fomm.REQUIRED_KEYS,
+        build=fomm.networks,
+    ),
 )
 
 BACKBONES = {
@@ -64,7 +77,18 @@ BACKBONES = {
         framing=flow_transfer.FRAMING,
         target_pct_face=3.0,
         build=flow_transfer.build,
-    )
+    ),
+    "fomm": BackboneSpec(
+        name="fomm",
+        title="First Order Motion Model: ten keypoints with local affine maps",
+        architectures=frozenset({"fomm"}),
+        files=("vox-adv-cpk.pth.tar (228 MiB) or vox-cpk.pth.tar (695 MiB)",),
+        origin="https://github.com/AliaksandrSiarohin/first-order-model",
+        options=fomm.OPTIONS,
+        framing=fomm.FRAMING,
+        target_pct_face=3.0,
+        build=fomm.build,
+    ),
 }
 
 
@@ -74,6 +98,12 @@ def identify(checkpoint: Checkpoint) -> Architecture:
     for architecture in ARCHITECTURES:
         if architecture.required_keys <= keys:
             return architecture
+    other = look_alike(keys)
+    if other is not None:
+        raise MagPlusError(
+            f"{checkpoint.path} is {other.name}, which this pack does not have. Give weights of: "
+            f"{', '.join(a.name for a in ARCHITECTURES)}."
+        )
     closest = max(ARCHITECTURES, key=lambda a: len(a.required_keys & keys) / len(a.required_keys))
     present = len(closest.required_keys & keys)
     known = ", ".join(a.name for a in ARCHITECTURES)
@@ -120,4 +150,17 @@ def load_backbone(
     spec = BACKBONES[name]
     chosen = read_options(spec.options, options, of=f"Backbone '{name}'")
     checkpoints = [read_checkpoint(file) for file in files]
+    for checkpoint in checkpoints:
+        _check_belongs(checkpoint, spec)
     return spec.build(checkpoints, chosen), checkpoints
+
+
+def _check_belongs(checkpoint: Checkpoint, spec: BackboneSpec) -> None:
+    """A file of another model is refused by its name, before a list of keys that do not fit."""
+    if not spec.architectures:
+        return
+    found = identify(checkpoint)
+    if found.name not in spec.architectures:
+        raise MagPlusError(
+            f"{checkpoint.path} is {found.title}; {spec.name} needs {' and '.join(spec.files)} from {spec.origin}."
+        )

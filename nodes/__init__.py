@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from . import host
-from .animate import AnimatePortrait, FlowTransfer
+from .animate import AnimatePortrait
 from .compare import CompareClips
 from .demagnify import DemagnifyMotion
+from .generators import FOMM, FlowTransfer
 from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
@@ -20,6 +21,7 @@ NODES: tuple[Any, ...] = (
     LoadMagnifier,
     MagnifyMotion,
     FlowTransfer,
+    FOMM,
     AnimatePortrait,
     DemagnifyMotion,
     CompareClips,

@@ -1,15 +1,15 @@
-"""Flow Transfer, the generator without weights, and Animate Portrait, which drives any generator."""
+"""Animate Portrait: drives any generator."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from ..models.registry import load_backbone
 from ..pipeline.face.given import given_box
 from ..pipeline.face.sides import frame_sides
-from ..pipeline.motion.animate import animate
+from ..pipeline.motion.animate import STRENGTHS, Reference, animate, resolve_reference
 from ..pipeline.motion.encoded import EncodedSources
 from ..pipeline.render.overlay import alignment_picture
 from . import convert, host
@@ -28,30 +28,6 @@ from .wires import (
 
 ENCODED = EncodedSources(keep=2)
 """Kept from run to run: changing alpha changes the driving clip alone."""
-
-
-class FlowTransfer(io.ComfyNode):  # type: ignore[misc]
-    """The built-in generator."""
-
-    @classmethod
-    def define_schema(cls) -> Any:
-        """Inputs and outputs."""
-        return io.Schema(
-            node_id="MagPlusFlowTransfer",
-            display_name="Flow Transfer (MagPlus)",
-            category="MagPlus/Face",
-            description="The built-in generator: moves the portrait's own pixels as the driving face moves. It needs "
-            "no weights and shows no teeth or eyes that the portrait does not show.",
-            search_aliases=["face animation backbone", "generator", "reenactment", "live portrait"],
-            inputs=[],
-            outputs=[Backbone.Output("backbone", tooltip="For Animate Portrait.")],
-        )
-
-    @classmethod
-    def execute(cls) -> Any:
-        """Build it."""
-        model, _ = load_backbone("flow", [], {})
-        return io.NodeOutput(Loaded(model=model, weights=("flow",), handles=host.managed(model)))
 
 
 class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
@@ -78,6 +54,26 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
                 *box_inputs("driving", "driving clip"),
                 *box_sockets("source", "portrait"),
                 *box_sockets("driving", "driving clip"),
+                io.Combo.Input(
+                    "driving_reference",
+                    options=["index", "best"],
+                    default="index",
+                    optional=True,
+                    advanced=True,
+                    tooltip="index: the frame reference_index. best: the generator looks for the frame whose keypoints "
+                    "are nearest to the portrait's; for clips that are not magnified yet.",
+                ),
+                io.Float.Input(
+                    "motion_strength",
+                    default=1.0,
+                    min=STRENGTHS[0],
+                    max=STRENGTHS[1],
+                    step=0.01,
+                    optional=True,
+                    advanced=True,
+                    tooltip="Scales the motion inside the generator: 1 as it is, 1/alpha undoes the magnification "
+                    "there instead of at De-magnify Motion, 0 gives a still portrait.",
+                ),
             ],
             outputs=[
                 io.Image.Output("frames", tooltip="The generated clip: a square at the generator's size."),
@@ -98,6 +94,8 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
         source: Tensor,
         driving: Tensor,
         reference_index: int = 0,
+        driving_reference: str = "index",
+        motion_strength: float = 1.0,
         source_box: Any = None,
         source_mask: Tensor | None = None,
         driving_box: Any = None,
@@ -105,7 +103,6 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
         **numbers: float,
     ) -> Any:
         """Frame both sides, drive, show how they were framed."""
-        check_reference(reference_index, driving=driving)
         clip, pictures = convert.to_clip(driving, name="driving clip"), convert.to_clip(source, name="portrait")
         given = {"driving": (driving_box, driving_mask), "source": (source_box, source_mask)}
         boxes = {
@@ -113,15 +110,20 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
             for side in given
         }
         framed = frame_sides(clip, pictures, backbone.model, reference=reference_index, device=host.device(), **boxes)
+        model = ENCODED.remembering(backbone.ready(), weights=backbone.weights)
         with host.running() as progress:
+            wanted: Reference = "best" if driving_reference == "best" else reference_index
+            about: Any = {"guides": framed.guides, "progress": progress}
+            index = resolve_reference(wanted, model, framed.crops, framed.driver, **about)
+            check_reference(index, driving=driving)
             results = animate(
-                ENCODED.remembering(backbone.ready(), weights=backbone.weights), framed.crops, framed.driver,
-                reference=reference_index, guides=framed.guides, progress=progress,
-            )  # fmt: skip
+                model, framed.crops, framed.driver, reference=index, motion_strength=motion_strength, **about
+            )
             frames, mask = convert.to_images_and_mask(results, len(driving))
             overlay = alignment_picture(clip, pictures, framed.sides)
             progress.show(overlay)
         preview = convert.to_picture(overlay)
-        shown = ui.PreviewImage(preview, cls=cls)
-        values = (with_reference(frames, reference_index), mask, reference_index, preview, framed.sides)
-        return io.NodeOutput(*values, ui=shown)
+        sides = replace(framed.sides, reference=index)
+        return io.NodeOutput(
+            with_reference(frames, index), mask, index, preview, sides, ui=ui.PreviewImage(preview, cls=cls)
+        )

@@ -17,10 +17,9 @@ from torch import Tensor
 from ..models.contracts import DriveResult
 from ..models.errors import MagPlusError
 from ..models.registry import load_magnifier
-from ..pipeline.clip import CHUNK, Clip, ClipInfo, check_index
+from ..pipeline.clip import CHUNK, ClipInfo, check_index
 from ..pipeline.media import AudioBuffer, exact_rate
 from ..pipeline.media.timing import STILL_RATE
-from ..pipeline.progress import Progress
 from .wires import Loaded
 
 CPU = torch.device("cpu")
@@ -106,16 +105,6 @@ def to_images_and_mask(results: Iterable[DriveResult], count: int) -> tuple[Tens
 def to_picture(picture: Image.Image) -> Tensor:
     """A drawn picture as an IMAGE of one frame."""
     return torch.from_numpy(np.array(picture.convert("RGB"))).float().div_(255)[None]
-
-
-def ticking(clip: Clip, stage: str, progress: Progress) -> Iterator[Tensor]:
-    """A clip's chunks, with one tick of progress per frame."""
-    done = 0
-    for chunk in clip.chunks():
-        for frame in chunk:
-            done += 1
-            progress(stage, done, clip.info.count, frame)
-        yield chunk
 
 
 def rate_of(fps: float) -> Fraction:

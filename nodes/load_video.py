@@ -6,6 +6,7 @@ from typing import Any
 
 from ..models.errors import MagPlusError
 from ..pipeline.media import open_clip
+from ..pipeline.progress import ticking
 from . import convert, host
 from .host import io
 from .wires import MAX_FRAME
@@ -103,6 +104,6 @@ class LoadVideo(io.ComfyNode):  # type: ignore[misc]
         for note in clip.notes:
             host.warn(f"{clip.info.name}: {note}")
         with host.running() as progress:
-            images = convert.to_images(convert.ticking(clip, "load", progress), clip.info.count)
+            images = convert.to_images(ticking(clip, "load", progress), clip.info.count)
         audio = convert.to_audio(clip.audio)
         return io.NodeOutput(images, audio, float(clip.info.rate), host.make_video(images, clip.info.rate, audio))

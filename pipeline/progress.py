@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from torch import Tensor
+
+from .clip import Clip
 
 
 class Progress(Protocol):
@@ -17,3 +20,13 @@ class Progress(Protocol):
 
 def silent(stage: str, done: int, total: int | None, preview: Tensor | None = None) -> None:
     """Progress for callers that show none."""
+
+
+def ticking(clip: Clip, stage: str, progress: Progress) -> Iterator[Tensor]:
+    """A clip's chunks, with one tick of progress per frame."""
+    done = 0
+    for chunk in clip.chunks():
+        for frame in chunk:
+            done += 1
+            progress(stage, done, clip.info.count, frame)
+        yield chunk

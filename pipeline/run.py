@@ -17,11 +17,12 @@ from ..models.geometry import FaceBox
 from ..models.registry import needs_displacement
 from .clip import Clip, SpooledClip
 from .face.crop import CroppedClip
-from .face.frame import Framed, frame_side, frame_sources
+from .face.frame import Framed, box_guides, frame_side, frame_sources
 from .measure import STAGES, MotionComparison, MotionCurve, compare, measure_stages
-from .motion.animate import animate
+from .motion.animate import Reference, animate, resolve_reference
 from .motion.calibrate import choose_alpha
 from .motion.demagnify import check_intensity, demagnify, demagnify_onto, factor_for
+from .motion.encoded import EncodedSources
 from .motion.magnify import estimator_of, magnify
 from .progress import Progress, silent
 
@@ -36,7 +37,9 @@ class RunSettings:
     alpha: float | None = None
     intensity: float = 1.0
     pixels: Pixels = "source"
-    reference: int = 0
+    reference: Reference = 0
+    motion_strength: float = 1.0
+    """Scales the motion inside the backbone; the loop measures what is left for de-magnification."""
     driver_box: FaceBox | None = None
     source_box: FaceBox | None = None
 
@@ -48,6 +51,7 @@ class RunResult:
     alpha: float
     alpha_reason: str
     factor: float
+    reference: int
     loop: MotionComparison
     """Generated against input by the estimator that closed the loop: where ``factor`` comes from."""
     clips: dict[str, Clip]
@@ -80,7 +84,7 @@ def run(
 ) -> RunResult:
     """Run all stages. Scratch files (6 bytes a pixel and frame, unnamed) go to the folder ``scratch``."""
     with ExitStack() as stack:
-        job = _Job(driver, sources, backbone, magnifier, settings, scratch, progress, stack)
+        job = _Job(driver, sources, EncodedSources.once(backbone), magnifier, settings, scratch, progress, stack)
         result = job.run()
         result.opened = stack.pop_all()
         return result
@@ -99,6 +103,7 @@ class _Job:
     progress: Progress
     stack: ExitStack
     seconds: dict[str, float] = field(default_factory=dict)
+    reference: int = 0
 
     def run(self) -> RunResult:
         check_intensity(self.settings.intensity)
@@ -106,6 +111,7 @@ class _Job:
         driver = frame_side("driving clip", (info.height, info.width), self.settings.driver_box, framing)
         source, crops = frame_sources(self.sources, self.settings.source_box, framing)
         view = CroppedClip(self.clip, driver.work)
+        self.reference = self._reference(driver, source, crops)
         alpha, reason = self._alpha(view, driver)
         magnified = self._magnify(view, alpha)
         generated = self._animate(driver.from_work(magnified), driver, source, crops)
@@ -118,6 +124,7 @@ class _Job:
             alpha=alpha,
             alpha_reason=reason,
             factor=factor,
+            reference=self.reference,
             loop=loop,
             clips=clips,
             curves=self._curves(clips, driver, source),
@@ -125,6 +132,18 @@ class _Job:
             source=source,
             seconds=self.seconds,
         )
+
+    def _reference(self, driver: Framed, source: Framed, crops: Tensor) -> int:
+        driving = CroppedClip(self.clip, driver.crop)
+        with self._timed("reference"):
+            return resolve_reference(
+                self.settings.reference,
+                self.backbone,
+                crops,
+                driving,
+                guides=box_guides(self.backbone, driver, source),
+                progress=self.progress,
+            )
 
     def _alpha(self, view: Clip, driver: Framed) -> tuple[float, str]:
         if self.settings.alpha is not None:
@@ -136,20 +155,18 @@ class _Job:
 
     def _magnify(self, view: Clip, alpha: float) -> SpooledClip:
         with self._timed("magnify"):
-            chunks = magnify(
-                view, self.magnifier, alpha=alpha, reference=self.settings.reference, progress=self.progress
-            )
+            chunks = magnify(view, self.magnifier, alpha=alpha, reference=self.reference, progress=self.progress)
             return self._spool(chunks, "magnified")
 
     def _animate(self, driven: Clip, driver: Framed, source: Framed, crops: Tensor) -> SpooledClip:
-        boxes = {"driving_box": driver.box_in_crop, "source_box": source.box_in_crop}
         with self._timed("animate"):
             results = animate(
                 self.backbone,
                 crops,
                 driven,
-                reference=self.settings.reference,
-                guides={name: box for name, box in boxes.items() if name in self.backbone.guide_names},
+                reference=self.reference,
+                motion_strength=self.settings.motion_strength,
+                guides=box_guides(self.backbone, driver, source),
                 progress=self.progress,
             )
             return self._spool((result.frames for result in results), "generated")
@@ -170,7 +187,7 @@ class _Job:
                     self._measuring,
                     to_portrait=source.crop.to_picture,
                     factor=factor,
-                    reference=settings.reference,
+                    reference=self.reference,
                     progress=self.progress,
                 )
             else:
@@ -178,7 +195,7 @@ class _Job:
                     generated,
                     self.magnifier,
                     factor=factor,
-                    reference=settings.reference,
+                    reference=self.reference,
                     progress=self.progress,
                 )
             return self._spool(chunks, "restored")
@@ -188,13 +205,13 @@ class _Job:
         if self.settings.pixels == "source":
             boxes["restored"] = source.box
         with self._timed("measure"):
-            return measure_stages(clips, boxes, reference=self.settings.reference, progress=self.progress)
+            return measure_stages(clips, boxes, reference=self.reference, progress=self.progress)
 
     def _loop_curves(self, clips: Mapping[str, Clip], driver: Framed, source: Framed | None) -> dict[str, MotionCurve]:
         return measure_stages(
             clips,
             _boxes(driver, source),
-            reference=self.settings.reference,
+            reference=self.reference,
             estimator=estimator_of(self._measuring),
             stage="calibrate",
             progress=self.progress,

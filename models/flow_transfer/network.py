@@ -51,7 +51,7 @@ class FlowTransfer:
     name = "flow"
     framing = FRAMING
     max_sources = 1
-    guide_names = frozenset({"source_box", "driving_box"})
+    guide_names = frozenset({"source_box", "driving_box", "motion_strength"})
 
     def __init__(self) -> None:
         self._estimator = builtin()
@@ -85,6 +85,7 @@ class FlowTransfer:
         source = drive_state.source
         height, width = source.image.shape[-2:]
         displacement = carry(known, drive_state.to_source, (height, width)) * source.window
+        displacement = displacement * float(guides.get("motion_strength", 1.0))
         return DriveResult(frames=warp_by(source.image, source.coefficients, displacement))
 
 

@@ -16,6 +16,7 @@ from ...models.registry import BACKBONES, BUILTIN, load_backbone
 from ..face.box import box_from_mask, parse_box
 from ..log import log
 from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_mask
+from ..motion.animate import Reference
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,10 +52,30 @@ def add_magnifier(parser: Parser) -> None:
     parser.add_argument("--magnifier", default=BUILTIN, metavar="FILE", help=f"a weights file (default: {BUILTIN})")
 
 
-def add_reference(parser: Parser) -> None:
-    """Which frame is the neutral one."""
+def add_reference(parser: Parser, *, best: bool = False) -> None:
+    """Which frame is the neutral one; with ``best`` the backbone may be asked."""
     parser.add_argument(
-        "--reference", type=int, default=0, metavar="N", help="neutral frame, counted from 0 (default: 0)"
+        "--reference",
+        type=_reference if best else int,
+        default=0,
+        metavar="N",
+        help="neutral frame, counted from 0 (default: 0)"
+        + (", or best: the one whose keypoints are nearest to the portrait's" if best else ""),
+    )
+
+
+def _reference(text: str) -> Reference:
+    return "best" if text == "best" else int(text)
+
+
+def add_strength(parser: Parser) -> None:
+    """De-magnification inside the backbone."""
+    parser.add_argument(
+        "--motion-strength",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="scale of the motion in the backbone's own space: 1 as it is, 1/alpha undoes the magnification there",
     )
 
 
@@ -93,7 +114,8 @@ def moving_clip_from(arguments: argparse.Namespace) -> FileClip:
     clip = clip_from(arguments)
     if clip.info.count == 1:
         raise MagPlusError(f"{clip.info.name} has a single frame; motion needs at least two. Give a clip.")
-    clip.frame(arguments.reference)
+    if arguments.reference != "best":
+        clip.frame(arguments.reference)
     return clip
 
 

@@ -44,7 +44,8 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     shared.add_face(parser, "driver")
     shared.add_face(parser, "source")
     shared.add_magnifier(parser)
-    shared.add_reference(parser)
+    shared.add_reference(parser, best=True)
+    shared.add_strength(parser)
     shared.add_output(parser, required=False)
     parser.set_defaults(command=run_command, out="restored.mkv")
     demo = commands.add_parser("demo", help="the main job on the samples of the pack")
@@ -121,6 +122,7 @@ def _settings(arguments: argparse.Namespace) -> RunSettings:
         intensity=arguments.intensity,
         pixels=arguments.pixels,
         reference=arguments.reference,
+        motion_strength=arguments.motion_strength,
         driver_box=shared.face_from(arguments, "driver"),
         source_box=shared.face_from(arguments, "source"),
     )
@@ -137,7 +139,8 @@ def _told(arguments: argparse.Namespace, result: RunResult) -> Mapping[str, Any]
         "factor": round(result.factor, 6),
         "intensity": arguments.intensity,
         "pixels": arguments.pixels,
-        "reference": arguments.reference,
+        "motion_strength": arguments.motion_strength,
+        "reference": result.reference,
     }
 
 

@@ -16,13 +16,14 @@ from ...models.errors import MagPlusError
 from ...models.registry import BACKBONES, load_magnifier, needs_displacement
 from ..clip import Clip, SpooledClip
 from ..face.crop import CroppedClip
-from ..face.frame import frame_side, frame_sources
+from ..face.frame import box_guides, frame_side, frame_sources
 from ..face.sides import Sides
 from ..log import log
 from ..measure import MotionCurve, compare, comparison_report, curve_csv, curve_report, measure_clip, whole_frame_box
 from ..media import FileClip, motion_survival, open_clip, provenance, read_image, write_sidecar
-from ..motion.animate import animate
+from ..motion.animate import animate, resolve_reference
 from ..motion.auto import Evidence, choose, restore
+from ..motion.encoded import EncodedSources
 from ..motion.magnify import check_alpha, estimator_of, magnify
 from ..outputs import check_free, survival_report, write_picture, write_text
 from ..render import plot_curves
@@ -82,7 +83,8 @@ def _add_animate(parser: Parser) -> None:
     shared.add_backbone(parser)
     shared.add_face(parser, "driver")
     shared.add_face(parser, "source")
-    shared.add_reference(parser)
+    shared.add_reference(parser, best=True)
+    shared.add_strength(parser)
     shared.add_output(parser)
     parser.set_defaults(command=animate_command)
 
@@ -91,20 +93,28 @@ def animate_command(arguments: argparse.Namespace) -> None:
     """Driving clip and portrait in, generated clip out, framed as the backbone asks."""
     clip, bar = shared.moving_clip_from(arguments), ProgressBar()
     backbone, weights = shared.backbone_from(arguments)
+    backbone = EncodedSources.once(backbone)
     size = (clip.info.height, clip.info.width)
     driver = frame_side("driving clip", size, shared.face_from(arguments, "driver"), backbone.framing)
     pictures = [read_image(path) for path in arguments.source]
     source, crops = frame_sources(pictures, shared.face_from(arguments, "source"), backbone.framing)
-    boxes = {"driving_box": driver.box_in_crop, "source_box": source.box_in_crop}
+    guides = box_guides(backbone, driver, source)
+    cropped = CroppedClip(clip, driver.crop)
+    arguments.reference = resolve_reference(arguments.reference, backbone, crops, cropped, guides=guides, progress=bar)
     results = animate(
         backbone,
         crops,
-        CroppedClip(clip, driver.crop),
+        cropped,
         reference=arguments.reference,
-        guides={name: box for name, box in boxes.items() if name in backbone.guide_names},
+        motion_strength=arguments.motion_strength,
+        guides=guides,
         progress=bar,
     )
-    settings = {"backbone": arguments.backbone, "options": arguments.option}
+    settings = {
+        "backbone": arguments.backbone,
+        "options": arguments.option,
+        "motion_strength": arguments.motion_strength,
+    }
     chunks = (result.frames for result in results)
     _write(arguments, clip, chunks, settings, inputs=arguments.source, weights=weights)
 

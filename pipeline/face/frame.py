@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...models.contracts import Framing
+from ...models.contracts import AnimationBackbone, Framing
 from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox, compose
 from ..clip import Clip
@@ -51,10 +52,13 @@ def frame_side(what: str, size: tuple[int, int], box: FaceBox | None, framing: F
     """
     height, width = size
     if box is None:
-        log.warning(
-            "%s: no face box, the largest centred square is taken for the face. Give a box or a mask for a better fit.",
-            what,
-        )
+        # A picture of the backbone's own size was cropped by its user, and is taken as it is.
+        if (height, width) != (framing.size, framing.size):
+            log.warning(
+                "%s: no face box, the largest centred square is taken for the face. "
+                "Give a box or a mask for a better fit.",
+                what,
+            )
         crop = frame_whole(height, width, framing.size)
         return Framed(crop=crop, box=whole_frame(framing.size, framing.size).moved_by(crop.to_picture))
     if not (0 <= box.cx < width and 0 <= box.cy < height):
@@ -73,3 +77,9 @@ def frame_sources(sources: list[Tensor], box: FaceBox | None, framing: Framing) 
     height, width = sources[0].shape[-2:]
     framed = frame_side("portrait", (height, width), box, framing)
     return framed, framed.crop.apply(torch.stack(sources))
+
+
+def box_guides(backbone: AnimationBackbone, driving: Framed, source: Framed) -> dict[str, Any]:
+    """Both face boxes in the coordinates of their crops, as far as the backbone asks for them."""
+    boxes = {"driving_box": driving.box_in_crop, "source_box": source.box_in_crop}
+    return {name: box for name, box in boxes.items() if name in backbone.guide_names}

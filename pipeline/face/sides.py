@@ -14,7 +14,7 @@ from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
 from ..clip import CHUNK, Clip, ClipInfo
 from .crop import Crop, CroppedClip
-from .frame import Framed, frame_side, frame_sources
+from .frame import Framed, box_guides, frame_side, frame_sources
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +82,6 @@ def frame_sides(
     driver = frame_side("driving clip", size, driving_box, backbone.framing)
     pictures = [picture for chunk in portrait.chunks() for picture in chunk]
     source, crops = frame_sources(pictures, source_box, backbone.framing)
-    boxes = {"driving_box": driver.box_in_crop, "source_box": source.box_in_crop}
     sides = Sides(
         driving=driver,
         driving_size=size,
@@ -94,7 +93,7 @@ def frame_sides(
         sides=sides,
         crops=crops.to(device),
         driver=DeviceClip(CroppedClip(driving, driver.crop), device),
-        guides={name: box for name, box in boxes.items() if name in backbone.guide_names},
+        guides=box_guides(backbone, driver, source),
     )
 
 

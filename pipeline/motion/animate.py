@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -11,7 +11,13 @@ from torch import Tensor
 from ...models.contracts import AnimationBackbone, DriveResult, Guides
 from ...models.errors import MagPlusError
 from ..clip import CHUNK, Clip
-from ..progress import Progress, silent
+from ..log import log
+from ..progress import Progress, silent, ticking
+
+Reference = int | Literal["best"]
+"""A frame counted from 0, or the one that the backbone finds most like the portrait."""
+
+STRENGTHS = (0.0, 10.0)
 
 
 @torch.no_grad()
@@ -21,6 +27,7 @@ def animate(
     driver: Clip,
     *,
     reference: int = 0,
+    motion_strength: float = 1.0,
     guides: Guides | None = None,
     progress: Progress = silent,
 ) -> Iterator[DriveResult]:
@@ -28,16 +35,12 @@ def animate(
 
     ``guides`` go to the backbone by name; a guide whose first dimension is the clip's length is sliced like the
     frames. The reference is the driver's neutral frame: the motion of frame t is that from the reference to t.
+    ``motion_strength`` scales it in the backbone's own space (1 as it is, 0 a still portrait).
     """
-    guides = dict(guides or {})
-    unknown = sorted(set(guides) - backbone.guide_names)
-    if unknown:
-        offered = ", ".join(sorted(backbone.guide_names)) or "none"
-        raise MagPlusError(f"{backbone.name} takes no guide '{unknown[0]}'. Its guides: {offered}.")
-    if len(sources) > backbone.max_sources:
-        raise MagPlusError(f"{backbone.name} takes {backbone.max_sources} source picture(s), not {len(sources)}.")
+    guides = _with_strength(dict(guides or {}), motion_strength, backbone)
+    _check(backbone, sources, guides)
     count = driver.info.count
-    source_state = backbone.encode_source(sources, guides)
+    source_state = backbone.encode_source(sources, _about_source(guides))
     reference_guides = _sliced(guides, reference, reference + 1, count)
     drive_state = backbone.set_reference(source_state, driver.frame(reference), reference_guides)
     done = 0
@@ -47,6 +50,52 @@ def animate(
             done += 1
             progress("animate", done, count, frame)
         yield result
+
+
+@torch.no_grad()
+def resolve_reference(
+    reference: Reference,
+    backbone: AnimationBackbone,
+    sources: Tensor,
+    driver: Clip,
+    *,
+    guides: Guides | None = None,
+    progress: Progress = silent,
+) -> int:
+    """The reference as an index; ``best`` asks the backbone, once over the whole driving clip as it frames it."""
+    if reference != "best":
+        return reference
+    choose = getattr(backbone, "choose_reference", None)
+    if choose is None:
+        raise MagPlusError(
+            f"{backbone.name} cannot choose the reference itself, it has no keypoints. Give the number of a calm frame."
+        )
+    state = backbone.encode_source(sources, _about_source(guides or {}))
+    index = int(choose(state, ticking(driver, "reference", progress)))
+    log.info("reference frame %d: its keypoints are the nearest to the portrait's", index)
+    return index
+
+
+def _with_strength(guides: dict[str, Any], strength: float, backbone: AnimationBackbone) -> dict[str, Any]:
+    low, high = STRENGTHS
+    if not low <= strength <= high:
+        raise MagPlusError(f"motion_strength {strength:g}: give a number from {low:g} to {high:g}.")
+    if strength == 1 and "motion_strength" not in backbone.guide_names:
+        return guides
+    return guides | {"motion_strength": strength}
+
+
+def _check(backbone: AnimationBackbone, sources: Tensor, guides: Guides) -> None:
+    unknown = sorted(set(guides) - backbone.guide_names)
+    if unknown:
+        offered = ", ".join(sorted(backbone.guide_names)) or "none"
+        raise MagPlusError(f"{backbone.name} takes no guide '{unknown[0]}'. Its guides: {offered}.")
+    if len(sources) > backbone.max_sources:
+        raise MagPlusError(f"{backbone.name} takes {backbone.max_sources} source picture(s), not {len(sources)}.")
+
+
+def _about_source(guides: Guides) -> dict[str, Any]:
+    return {name: value for name, value in guides.items() if name.startswith("source")}
 
 
 def _sliced(guides: Mapping[str, Any], start: int, stop: int, count: int | None) -> dict[str, Any]:

@@ -24,6 +24,11 @@ class EncodedSources:
         self._lock = Lock()
         self.encoded = self.reused = 0
 
+    @classmethod
+    def once(cls, backbone: AnimationBackbone) -> AnimationBackbone:
+        """The backbone, encoding one portrait once however often it is asked."""
+        return cls(keep=1).remembering(backbone, weights=())
+
     def remembering(self, backbone: AnimationBackbone, *, weights: Sequence[str]) -> AnimationBackbone:
         """The backbone, asking here before it encodes. ``weights`` are hashes, or whatever else tells them apart."""
         return _Remembering(self, backbone, weights)
@@ -66,13 +71,12 @@ class _Remembering:
 
 
 def _key(names: Sequence[str], sources: Tensor, guides: Guides) -> str:
-    """Hash of all that an encoding depends on. Guides about the driving clip are none of it, by contract."""
+    """Hash of all that an encoding depends on."""
     digest = hashlib.sha256(repr((names, str(sources.device))).encode())
     _feed(digest, sources)
     for name in sorted(guides):
-        if not name.startswith("driving"):
-            digest.update(name.encode())
-            _feed(digest, guides[name])
+        digest.update(name.encode())
+        _feed(digest, guides[name])
     return digest.hexdigest()
 
 

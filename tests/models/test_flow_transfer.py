@@ -26,12 +26,12 @@ def turned(scale, angle, centre=(120.0, 130.0)):
     )
 
 
-def drive(field, source_box, size=PORTRAIT):
+def drive(field, source_box, size=PORTRAIT, strength=1.0):
     texture = synth.Texture(4)
     frames = torch.stack([synth.render(texture, synth.scaled(field, s), DRIVER, DRIVER) for s in (0.0, 1.0)])
     portrait = synth.render(synth.Texture(9), synth.shift(0, 0), size, size)
     backbone, _ = registry.load_backbone("flow", [], {})
-    guides = {"source_box": source_box, "driving_box": DRIVER_BOX}
+    guides = {"source_box": source_box, "driving_box": DRIVER_BOX, "motion_strength": strength}
     state = backbone.set_reference(backbone.encode_source(portrait[None], guides), frames[0], guides)
     return portrait, backbone.drive(state, frames, guides).frames
 
@@ -59,6 +59,17 @@ def rendered_on_portrait(field, to_source):
     back = inverse(to_source)
     moved = field(back[0, 0] * x + back[0, 1] * y + back[0, 2], back[1, 0] * x + back[1, 1] * y + back[1, 2])
     return torch.from_numpy(np.einsum("ij,jhw->ihw", to_source[:, :2], np.stack(moved))).float()[None]
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.5, 2.0])
+def test_motion_strength_scales_the_motion(strength):
+    box = turned(1.0, 0.0)
+    portrait, frames = drive(PUSH, box, strength=strength)
+    magnifier = lkmag.builtin()
+    measured = magnifier.displacement(magnifier.prepare(portrait), frames[1:])
+    truth = rendered_on_portrait(PUSH, between(DRIVER_BOX, box))
+    gain = (truth * measured).sum() / truth.square().sum()
+    assert float(gain) == pytest.approx(strength, abs=0.04)
 
 
 def test_nothing_moves_where_the_driver_does_not():

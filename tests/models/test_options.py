@@ -22,7 +22,7 @@ def test_defaults_and_words():
     ("given", "message"),
     [
         ({"relative": "maybe"}, "true or false"),
-        ({"memory": "63"}, "at least 64"),
+        ({"memory": "63"}, "from 64 to"),
         ({"memory": "1.5"}, "whole number"),
         ({"mode": "c"}, "a or b"),
         ({"speed": "1"}, "relative, memory, mode"),

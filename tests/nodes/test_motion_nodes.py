@@ -266,3 +266,28 @@ def test_cancel_stops_and_the_next_run_is_as_if_nothing_had_been(standalone, sma
     hooks.progress = lambda *_: None
     assert len(ticks) == 3
     assert torch.equal(standalone.run(node, **given)[0], first)
+
+
+def test_the_motion_can_be_scaled_inside_the_generator(pack, chain, small, portrait):
+    def generated(strength):
+        return pack.run(
+            "MagPlusAnimate", backbone=chain["backbone"], source=portrait, driving=small,
+            source_box=PORTRAIT_BOX, driving_box=BOX, motion_strength=strength,
+        )[0]  # fmt: skip
+
+    still, whole, half = generated(0.0), generated(1.0), generated(0.5)
+    assert (still - still[:1]).abs().max() == 0
+    moved = (whole - still).abs().mean()
+    assert 0.4 * moved < (half - still).abs().mean() < 0.6 * moved
+
+
+def test_best_is_refused_where_it_cannot_be_and_rules_the_chain_where_it_can(pack, chain, small, portrait):
+    given = {"source": portrait, "source_box": PORTRAIT_BOX, "driving_box": BOX, "driving_reference": "best"}
+    with pytest.raises(pack.error, match="cannot choose the reference"):
+        pack.run("MagPlusAnimate", backbone=chain["backbone"], driving=small, **given)
+    model = type("Choosing", (type(chain["backbone"].model),), {"choose_reference": lambda *_: 2})()
+    choosing = pack.module("nodes.wires").Loaded(model=model, weights=("choosing",))
+    frames, _, index, _, crop = pack.run("MagPlusAnimate", backbone=choosing, driving=small, **given)
+    assert index == 2 and crop.reference == 2 and frames.magplus_reference_index == 2
+    with pytest.raises(pack.error, match="made against reference frame 0"):
+        pack.run("MagPlusAnimate", backbone=choosing, driving=chain["magnified"], **given)

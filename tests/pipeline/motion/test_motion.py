@@ -13,9 +13,10 @@ from magplus.models.geometry import FaceBox, similarity
 from magplus.models.lkmag import arch
 from magplus.pipeline.clip import TensorClip
 from magplus.pipeline.measure import compare, measure_clip
-from magplus.pipeline.motion.animate import animate
+from magplus.pipeline.motion.animate import animate, resolve_reference
 from magplus.pipeline.motion.calibrate import choose_alpha
 from magplus.pipeline.motion.demagnify import demagnify, demagnify_onto, factor_for
+from magplus.pipeline.motion.encoded import EncodedSources
 from magplus.pipeline.motion.magnify import estimator_of, magnify
 
 FIELD = synth.total(synth.bump(40, 44, 9, 0.5, -0.35), synth.bump(62, 60, 8, -0.3, 0.3))
@@ -157,6 +158,65 @@ def test_animate_hands_guides_over_frame_by_frame(clip):
     assert sum(len(result.frames) for result in out) == 9
     assert seen[0] == ("reference", [3], "x")
     assert [entry[1] for entry in seen[1:]] == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
+
+
+def test_the_portrait_is_encoded_from_guides_about_it_alone(clip):
+    seen = []
+
+    class Spy:
+        name, framing, max_sources = "spy", None, 1
+        guide_names = frozenset({"source_box", "driving_box", "motion_strength"})
+
+        def encode_source(self, sources, guides):
+            seen.append(set(guides))
+
+        def set_reference(self, state, frame, guides):
+            seen.append(set(guides))
+
+        def drive(self, state, frames, guides):
+            seen.append(guides["motion_strength"])
+            return DriveResult(frames=frames)
+
+    guides = {"source_box": 1, "driving_box": 2}
+    next(animate(Spy(), torch.rand(1, 3, 16, 16), clip, motion_strength=0.5, guides=guides))
+    assert seen == [{"source_box"}, {"source_box", "driving_box", "motion_strength"}, 0.5]
+
+
+def test_best_asks_the_backbone_once_and_encodes_once(clip):
+    encoded = []
+
+    class Spy:
+        name, framing, max_sources, guide_names = "spy", None, 1, frozenset()
+
+        def encode_source(self, sources, guides):
+            encoded.append(len(sources))
+            return sources
+
+        def set_reference(self, state, frame, guides):
+            return frame
+
+        def drive(self, state, frames, guides):
+            return DriveResult(frames=frames - state)
+
+        def choose_reference(self, state, frames):
+            return sum(len(chunk) for chunk in frames) - 3
+
+    backbone, sources = EncodedSources.once(Spy()), torch.rand(1, 3, 16, 16)
+    index = resolve_reference("best", backbone, sources, clip)
+    assert index == 6 and resolve_reference(3, backbone, sources, clip) == 3
+    frames = torch.cat([result.frames for result in animate(backbone, sources, clip, reference=index)])
+    assert torch.equal(frames[6], torch.zeros_like(frames[6])) and not torch.equal(frames[0], frames[6])
+    assert encoded == [1]
+    flow, _ = registry.load_backbone("flow", [], {})
+    with pytest.raises(MagPlusError, match="flow cannot choose the reference"):
+        resolve_reference("best", flow, sources, clip)
+
+
+@pytest.mark.parametrize("strength", [-0.1, 11])
+def test_a_strength_out_of_range_is_refused(clip, strength):
+    backbone, _ = registry.load_backbone("flow", [], {})
+    with pytest.raises(MagPlusError, match="0 to 10"):
+        next(animate(backbone, torch.rand(1, 3, 96, 96), clip, motion_strength=strength))
 
 
 def test_animate_refuses_what_the_backbone_does_not_know(clip):
