@@ -7,17 +7,21 @@ from typing import Any
 from . import host
 from .animate import AnimatePortrait
 from .compare import CompareClips
+from .crop_face import CropFace
 from .demagnify import DemagnifyMotion
 from .generators import FOMM, FlowTransfer
 from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
+from .paste_back import PasteBack
 from .report import MotionReport
 from .save_video import SaveVideo
 
 NODES: tuple[Any, ...] = (
     LoadVideo,
     SaveVideo,
+    CropFace,
+    PasteBack,
     LoadMagnifier,
     MagnifyMotion,
     FlowTransfer,

@@ -16,6 +16,7 @@ from . import convert, host
 from .host import io, ui
 from .wires import (
     Backbone,
+    BothSides,
     Crop,
     Loaded,
     box_inputs,
@@ -82,7 +83,8 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
                 io.Image.Output(
                     "preview", tooltip="Both face boxes and crops, and the driving face laid over the portrait."
                 ),
-                Crop.Output("crop", tooltip="Where both faces and the square are: for De-magnify and Motion Report."),
+                BothSides.Output("crop", tooltip="How both faces lie: for De-magnify and Motion Report."),
+                Crop.Output("portrait_crop", tooltip="The square of the portrait that 'frames' show: for Paste Back."),
             ],
         )
 
@@ -123,7 +125,5 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
             overlay = alignment_picture(clip, pictures, framed.sides)
             progress.show(overlay)
         preview = convert.to_picture(overlay)
-        sides = replace(framed.sides, reference=index)
-        return io.NodeOutput(
-            with_reference(frames, index), mask, index, preview, sides, ui=ui.PreviewImage(preview, cls=cls)
-        )
+        sides, shown = replace(framed.sides, reference=index), ui.PreviewImage(preview, cls=cls)
+        return io.NodeOutput(with_reference(frames, index), mask, index, preview, sides, sides.portrait_crop, ui=shown)

@@ -12,7 +12,7 @@ from ..pipeline.motion.auto import Evidence, restore
 from . import convert, host
 from .host import io
 from .wires import (
-    Crop,
+    BothSides,
     Loaded,
     box_socket,
     check_reference,
@@ -75,7 +75,7 @@ class DemagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                     tooltip="The magnified clip that drove the generator. It shows the pattern of the motion clearly, "
                     "so 'auto' measures a weak original more exactly.",
                 ),
-                Crop.Input(
+                BothSides.Input(
                     "crop",
                     optional=True,
                     tooltip="From Animate Portrait: where the face is in both clips, and where the square lies in the "

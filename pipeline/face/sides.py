@@ -13,6 +13,7 @@ from ...models.contracts import AnimationBackbone
 from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
 from ..clip import CHUNK, Clip, ClipInfo
+from .clip_crop import ClipCrop
 from .crop import Crop, CroppedClip
 from .frame import Framed, box_guides, frame_side, frame_sources
 
@@ -45,6 +46,11 @@ class Sides:
                 "Connect the frames of Animate Portrait."
             )
         return self.source.crop.resized(clip.width)
+
+    @property
+    def portrait_crop(self) -> ClipCrop:
+        """The square of the portrait that a generated clip shows, for `paste_back`."""
+        return ClipCrop(crops=(self.source.crop,), boxes=(self.source.box,), picture=self.source_size)
 
     def box_on_square(self, clip: ClipInfo) -> FaceBox:
         """The portrait's face on a generated clip."""

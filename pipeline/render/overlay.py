@@ -1,8 +1,9 @@
-"""How the two faces of an animation were framed, as one picture to look at before waiting for the result."""
+"""How faces were framed, as one picture to look at before waiting for the result."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -14,8 +15,8 @@ from torch import Tensor
 
 from ...models.geometry import FaceBox, Similarity, between, compose, inverse
 from ..clip import Clip
+from ..face.clip_crop import ClipCrop
 from ..face.crop import Crop
-from ..face.frame import Framed
 from ..face.sides import Sides
 from .canvas import SERIES
 from .compare import Panel, grid_frames
@@ -30,15 +31,33 @@ def alignment_picture(driving: Clip, portrait: Clip, sides: Sides) -> Image.Imag
     """Three panels: the driving reference and the portrait with box and crop, and one face laid over the other."""
     frame, picture = driving.frame(sides.reference).cpu(), portrait.frame(0).cpu()
     panels = [
-        Panel(f"driving, frame {sides.reference}", _marked(frame, sides.driving)),
-        Panel("portrait", _marked(picture, sides.source)),
+        Panel(f"driving, frame {sides.reference}", _marked(frame, sides.driving.box, sides.driving.crop)),
+        Panel("portrait", _marked(picture, sides.source.box, sides.source.crop)),
         Panel("driving face on portrait", _laid_over(frame, picture, sides)),
     ]
-    (chunk,) = grid_frames([panels], panel_height=HEIGHT_PX)
+    return _in_rows([panels])
+
+
+def crop_picture(clip: Clip, crop: ClipCrop, *, reference: int) -> Image.Image:
+    """Two panels: a frame with its face box and its crop, and that crop."""
+    frame, square = clip.frame(reference).cpu(), crop.crop(reference)
+    small = square.resized(HEIGHT_PX)
+    inside = _bytes(small.apply(frame[None])[0])
+    _draw(inside, _mapped(small.to_crop, corners(crop.box(reference))), FACE)
+    label = f"{crop.size} x {crop.size} px"
+    panels = [
+        Panel(f"frame {reference}", _marked(frame, crop.box(reference), square)),
+        Panel(label, [_chunk(inside)]),
+    ]
+    return _in_rows([panels])
+
+
+def _in_rows(rows: Sequence[Sequence[Panel]]) -> Image.Image:
+    (chunk,) = grid_frames(rows, panel_height=HEIGHT_PX)
     return Image.fromarray(chunk[0].permute(1, 2, 0).mul(255).round().byte().numpy())
 
 
-def _marked(picture: Tensor, framed: Framed) -> list[Tensor]:
+def _marked(picture: Tensor, box: FaceBox | None, crop: Crop | None = None) -> list[Tensor]:
     """The picture with its face box and its crop, at the panel's size so that lines have one width."""
     height, width = picture.shape[-2:]
     scale = HEIGHT_PX / height
@@ -46,10 +65,12 @@ def _marked(picture: Tensor, framed: Framed) -> list[Tensor]:
     size = (max(1, round(width * scale)), HEIGHT_PX)
     mode = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     pixels = cv2.resize(_bytes(picture), size, interpolation=mode)
-    edge = framed.crop.size - 0.5
-    square = np.array([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]])
-    _draw(pixels, _mapped(compose(shrink, framed.crop.to_picture), square), SQUARE)
-    _draw(pixels, _mapped(shrink, corners(framed.box)), FACE)
+    if crop is not None:
+        edge = crop.size - 0.5
+        square = np.array([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]])
+        _draw(pixels, _mapped(compose(shrink, crop.to_picture), square), SQUARE)
+    if box is not None:
+        _draw(pixels, _mapped(shrink, corners(box)), FACE)
     return [_chunk(pixels)]
 
 

@@ -1,0 +1,63 @@
+"""Crops and the way back, as nodes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+BOX = {"x": 14.0, "y": 16.0, "width": 40.0, "height": 44.0, "angle": 0.0}
+PORTRAIT_BOX = {"x": 20.0, "y": 18.0, "width": 50.0, "height": 55.0}
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"size": 100, "upright": True}, {"track": "follow", "size": 50}, {"track": "follow", "upright": True}]
+)
+def test_crop_and_paste_back_are_an_identity(pack, small, how):
+    boxes = [[{**BOX, "x": 14.0 + k, "angle": 3.0 * k}] for k in range(9)]
+    images, crop, box, preview = pack.run("MagPlusCropFace", images=small, face_box=boxes, **how)
+    assert images.shape[0] == 9 and images.shape[1] == images.shape[2] == crop.size
+    assert len(box) == len(boxes)
+    assert preview.shape[0] == 1
+    assert torch.equal(pack.run("MagPlusPasteBack", images=small, processed=images, crop=crop)[0], small)
+    brighter = pack.run("MagPlusPasteBack", images=small, processed=images + 0.1, crop=crop, feather_pct=0.0)[0]
+    assert 0.05 < (brighter - small).max() < 0.11
+
+
+def test_the_box_in_the_crop_serves_the_nodes_that_follow(pack, small):
+    images, _, box, _ = pack.run("MagPlusCropFace", images=small, face_box=BOX, size=120, scale=1.5)
+    assert box[0][0]["height"] == pytest.approx(80)
+    assert pack.run("MagPlusMagnify", images=images, face_box=box)[3] == box[0][0]
+
+
+def test_the_crop_takes_over_a_generators_framing(pack, small):
+    (backbone,) = pack.run("MagPlusFlowTransfer")
+    images, crop, _, _ = pack.run("MagPlusCropFace", images=small, face_box=BOX, scale=3.0, backbone=backbone)
+    assert images.shape[1] == round(backbone.model.framing.scale * 44)
+    assert crop.picture == (72, 64)
+
+
+def test_a_generated_clip_goes_back_into_the_portrait(pack, small, portrait):
+    (backbone,) = pack.run("MagPlusFlowTransfer")
+    out = pack.run(
+        "MagPlusAnimate", backbone=backbone, source=portrait, driving=small, source_box=PORTRAIT_BOX, driving_box=BOX
+    )
+    given = {"images": portrait, "processed": out[0], "crop": out[5]}
+    for mode in ("difference", "replace"):
+        images = pack.run("MagPlusPasteBack", **given, mode=mode)[0]
+        assert images.shape == (9, 96, 88, 3)
+        assert (images[4] - portrait[0]).abs().max() > 0.02
+        assert images.magplus_reference_index == 0
+        if mode == "difference":
+            assert torch.allclose(images[0], portrait[0], atol=1e-5)
+
+
+def test_the_reference_is_remembered_across_crops(pack, small):
+    magnified = pack.run("MagPlusMagnify", images=small, alpha_mode="number", alpha=2.0, reference_index=3)[0]
+    images = pack.run("MagPlusCropFace", images=magnified, face_box=BOX, reference_index=3)[0]
+    with pytest.raises(pack.error, match="reference frame 3"):
+        pack.run("MagPlusMagnify", images=images, alpha_mode="number")
+
+
+def test_a_crop_needs_a_face(pack, small):
+    with pytest.raises(pack.error, match="connect Track Face"):
+        pack.run("MagPlusCropFace", images=small)
