@@ -16,10 +16,12 @@ from .magnify import MagnifyMotion
 from .paste_back import PasteBack
 from .report import MotionReport
 from .save_video import SaveVideo
+from .track_face import TrackFace
 
 NODES: tuple[Any, ...] = (
     LoadVideo,
     SaveVideo,
+    TrackFace,
     CropFace,
     PasteBack,
     LoadMagnifier,

@@ -21,6 +21,7 @@ Crop = io.Custom("MAGPLUS_CROP")
 BothSides = io.Custom("MAGPLUS_SIDES")
 """`Sides`: how driving clip and portrait lie in an animation."""
 BoundingBox = io.Custom("BOUNDING_BOX")
+Landmarks = io.Custom("FACE_LANDMARKS")
 
 MAX_FRAME = 1_000_000
 MAX_PX = 16384

@@ -15,6 +15,8 @@ from .box import LEAST_MASK, box_from_mask
 Numbers = tuple[float, float, float, float, float]
 """x, y, width, height in px, and the roll of the head in degrees."""
 
+NO_BOX = "The face box is empty or no box: no face was found. Draw a mask, or give numbers."
+
 NO_NUMBERS: Numbers = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -40,19 +42,40 @@ def given_box(
 def given_track(
     box: Any = None, mask: Tensor | None = None, numbers: Numbers = NO_NUMBERS, *, count: int
 ) -> list[FaceBox | None]:
-    """The face in every frame of a clip of ``count``: one box for all of them, or one per frame, None where it is not.
+    """The largest face of every frame of `given_faces`, None where there is none."""
+    return [max(faces, key=_area, default=None) for faces in given_faces(box, mask, numbers, count=count)]
+
+
+def given_faces(
+    box: Any = None, mask: Tensor | None = None, numbers: Numbers = NO_NUMBERS, *, count: int
+) -> list[list[FaceBox]]:
+    """All faces of a clip of ``count`` frames that were given: one list for all frames, or one list per frame.
 
     What is given is what `given_box` takes; an empty list or an empty mask of a frame is a frame without a face. An
     empty result says that nothing was given.
     """
-    if box is not None and isinstance(box, Sequence) and not isinstance(box, str) and box and not _is_picture(box):
-        _check_length("list of face boxes", len(box), count)
-        return [_from_wire(faces, reference=0) if faces else None for faces in box]
-    if box is None and mask is not None and mask.ndim == 3 and len(mask) > 1 and not bool((mask == mask[:1]).all()):
+    if box is not None:
+        return _all_from_wire(box, count)
+    if mask is not None and mask.ndim == 3 and len(mask) > 1 and not bool((mask == mask[:1]).all()):
         _check_length("mask", len(mask), count)
-        return [box_from_mask(one) if one.sum() >= LEAST_MASK else None for one in mask]
-    one = given_box(box, mask, numbers)
-    return [] if one is None else [one]
+        return [[box_from_mask(one)] if one.sum() >= LEAST_MASK else [] for one in mask]
+    one = given_box(None, mask, numbers)
+    return [] if one is None else [[one]]
+
+
+def _all_from_wire(value: Any, count: int) -> list[list[FaceBox]]:
+    if isinstance(value, Mapping):
+        return [[_from_mapping(value)]]
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        raise MagPlusError(NO_BOX)
+    if _is_picture(value):
+        return [[_from_mapping(face) for face in value]]
+    _check_length("list of face boxes", len(value), count)
+    return [[_from_mapping(face) for face in ([faces] if isinstance(faces, Mapping) else faces)] for faces in value]
+
+
+def _area(box: FaceBox) -> float:
+    return box.width * box.height
 
 
 def _is_picture(value: Sequence[Any]) -> bool:
@@ -88,9 +111,9 @@ def _from_wire(value: Any, reference: int) -> FaceBox:
     if isinstance(value, Mapping):
         return _from_mapping(value)
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise MagPlusError("The face box is empty or no box: no face was found. Draw a mask, or give numbers.")
+        raise MagPlusError(NO_BOX)
     if _is_picture(value):
-        return max(map(_from_mapping, value), key=lambda found: found.width * found.height)
+        return max(map(_from_mapping, value), key=_area)
     return _from_wire(value[min(reference, len(value) - 1)], reference=0)
 
 

@@ -18,11 +18,14 @@ from ..clip import Clip
 from ..face.clip_crop import ClipCrop
 from ..face.crop import Crop
 from ..face.sides import Sides
+from ..face.track import Faces, Track
 from .canvas import SERIES
 from .compare import Panel, grid_frames
 
 HEIGHT_PX = 320
-FACE, SQUARE = SERIES[1], SERIES[4]
+FACE, SQUARE, OTHER = SERIES[1], SERIES[4], (255, 255, 255)
+SHEET, SHEET_PX = 8, 200
+"""Frames on a sheet, and their height."""
 
 Points = NDArray[np.float64]
 
@@ -52,12 +55,33 @@ def crop_picture(clip: Clip, crop: ClipCrop, *, reference: int) -> Image.Image:
     return _in_rows([panels])
 
 
-def _in_rows(rows: Sequence[Sequence[Panel]]) -> Image.Image:
-    (chunk,) = grid_frames(rows, panel_height=HEIGHT_PX)
+def track_picture(clip: Clip, faces: Faces, found: Track, used: Track) -> Image.Image:
+    """Up to eight frames of a clip with the face that is followed, all others thinner, and what became of gaps.
+
+    ``found`` is the track before its gaps were filled, ``used`` after.
+    """
+    count = len(used)
+    shown = sorted({round(k * (count - 1) / max(min(count, SHEET) - 1, 1)) for k in range(min(count, SHEET))})
+    gap = next((k for k in range(count) if found[k] is None), None)
+    if gap is not None and gap not in shown:
+        shown = sorted([*shown[:-1], gap] if len(shown) == SHEET else [*shown, gap])
+    panels = []
+    for index in shown:
+        others = [face for face in faces[index] if face is not found[index]]
+        state = "" if found[index] is not None else ", no face" if used[index] is None else ", filled"
+        panels.append(Panel(f"frame {index}{state}", _marked(clip.frame(index).cpu(), used[index], others=others)))
+    half = -(-len(panels) // 2) if len(panels) > 3 else len(panels)
+    return _in_rows([row for row in (panels[:half], panels[half:]) if row], height=SHEET_PX)
+
+
+def _in_rows(rows: Sequence[Sequence[Panel]], *, height: int = HEIGHT_PX) -> Image.Image:
+    (chunk,) = grid_frames(rows, panel_height=height)
     return Image.fromarray(chunk[0].permute(1, 2, 0).mul(255).round().byte().numpy())
 
 
-def _marked(picture: Tensor, box: FaceBox | None, crop: Crop | None = None) -> list[Tensor]:
+def _marked(
+    picture: Tensor, box: FaceBox | None, crop: Crop | None = None, others: Sequence[FaceBox] = ()
+) -> list[Tensor]:
     """The picture with its face box and its crop, at the panel's size so that lines have one width."""
     height, width = picture.shape[-2:]
     scale = HEIGHT_PX / height
@@ -69,6 +93,8 @@ def _marked(picture: Tensor, box: FaceBox | None, crop: Crop | None = None) -> l
         edge = crop.size - 0.5
         square = np.array([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]])
         _draw(pixels, _mapped(compose(shrink, crop.to_picture), square), SQUARE)
+    for other in others:
+        _draw(pixels, _mapped(shrink, corners(other)), OTHER, width=1)
     if box is not None:
         _draw(pixels, _mapped(shrink, corners(box)), FACE)
     return [_chunk(pixels)]
@@ -111,11 +137,11 @@ def _bytes(picture: Tensor) -> NDArray[np.uint8]:
     return rearrange(picture.clamp(0, 1).mul(255).round().byte(), "c h w -> h w c").contiguous().numpy()
 
 
-def _draw(pixels: NDArray[np.uint8], points: Points, colour: tuple[int, int, int]) -> None:
+def _draw(pixels: NDArray[np.uint8], points: Points, colour: tuple[int, int, int], width: int = 2) -> None:
     """A closed outline on 8-bit pixels (OpenCV smooths lines on no others), dark below to show on every ground."""
     fixed = np.round(points * 16).astype(np.int32).reshape(-1, 1, 2)
-    for shade, width in (((0, 0, 0), 4), (colour, 2)):
-        cv2.polylines(pixels, [fixed], True, shade, width, cv2.LINE_AA, 4)
+    for shade, thickness in (((0, 0, 0), 2 * width), (colour, width)):
+        cv2.polylines(pixels, [fixed], True, shade, thickness, cv2.LINE_AA, 4)
 
 
 def _chunk(pixels: NDArray[np.uint8]) -> Tensor:

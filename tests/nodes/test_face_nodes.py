@@ -61,3 +61,47 @@ def test_the_reference_is_remembered_across_crops(pack, small):
 def test_a_crop_needs_a_face(pack, small):
     with pytest.raises(pack.error, match="connect Track Face"):
         pack.run("MagPlusCropFace", images=small)
+
+
+def test_a_track_of_given_boxes_goes_through_crop_to_paste(pack, small):
+    boxes = [[{**BOX, "x": 14.0 + k}, {**BOX, "x": 2.0, "width": 10.0}] for k in range(9)]
+    boxes[4] = []
+    track, preview, report = pack.run("MagPlusTrackFace", images=small, face_box=boxes, missing_face="pass")
+    assert [len(faces) for faces in track] == [1, 1, 1, 1, 0, 1, 1, 1, 1]
+    assert report == "bounding box: face in 8 of 9 frames; pass in frame 4"
+    assert preview.shape[0] == 1
+    images, crop, _, _ = pack.run("MagPlusCropFace", images=small, face_box=track, track="follow", fps=50.0)
+    pasted = pack.run("MagPlusPasteBack", images=small, processed=images + 0.1, crop=crop)[0]
+    assert torch.equal(pasted[4], small[4]) and not torch.equal(pasted[5], small[5])
+    left = pack.run("MagPlusTrackFace", images=small, face_box=boxes, which_face="from left")[0]
+    assert [faces[0]["x"] for faces in left] == [2.0] * 9
+
+
+def test_numbers_masks_and_landmarks_are_tracks_too(pack, small):
+    numbers = {f"face_{name}": int(value) for name, value in BOX.items() if name != "angle"}
+    assert pack.run("MagPlusTrackFace", images=small, **numbers)[0] == [[BOX]] * 9
+    mask = torch.zeros(9, 72, 64)
+    mask[:5, 20:50, 20:45] = 1
+    held = pack.run("MagPlusTrackFace", images=small, face_mask=mask)[0]
+    assert held[8] == held[0]
+    mesh = torch.rand(478, 2).numpy() * 10 + 20
+    landmarks = {"frames": [[{"landmarks_xy": mesh}]] * 9, "image_size": (72, 64)}
+    assert pack.run("MagPlusTrackFace", images=small, landmarks=landmarks)[2].startswith("landmarks: face in 9 of 9")
+
+
+def test_without_anything_the_way_out_is_told(pack, small, monkeypatch):
+    detect = pack.module("pipeline.face.detect")
+    for name in ("CascadeClassifier", "FaceDetectorYN"):
+        monkeypatch.delattr(detect.cv2, name, raising=False)
+    monkeypatch.setattr(detect.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(pack.error, match="No face detector is available .* give x, y, width and height"):
+        pack.run("MagPlusTrackFace", images=small)
+
+
+def test_a_detectors_file_is_offered_to_opencv_and_not_as_weights(standalone):
+    folder = standalone.module("nodes.standalone").folders.weights
+    folder.mkdir()
+    for name in ("net.safetensors", "face_detection_yunet_2023mar.onnx"):
+        (folder / name).write_bytes(b"x")
+    assert standalone.host.weight_files() == ["net.safetensors"]
+    assert [path.name for path in standalone.host.detector_paths()] == ["face_detection_yunet_2023mar.onnx"]
