@@ -94,7 +94,7 @@ def test_without_anything_the_way_out_is_told(pack, small, monkeypatch):
     for name in ("CascadeClassifier", "FaceDetectorYN"):
         monkeypatch.delattr(detect.cv2, name, raising=False)
     monkeypatch.setattr(detect.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(pack.error, match="No face detector is available .* give x, y, width and height"):
+    with pytest.raises(pack.error, match=r"No face detector is available .* give x, y, width and height"):
         pack.run("MagPlusTrackFace", images=small)
 
 
