@@ -15,7 +15,9 @@ from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
 from .paste_back import PasteBack
 from .report import MotionReport
+from .restore_head import RestoreHeadMotion
 from .save_video import SaveVideo
+from .stabilise_head import StabiliseHead
 from .track_face import TrackFace
 
 NODES: tuple[Any, ...] = (
@@ -24,6 +26,8 @@ NODES: tuple[Any, ...] = (
     TrackFace,
     CropFace,
     PasteBack,
+    StabiliseHead,
+    RestoreHeadMotion,
     LoadMagnifier,
     MagnifyMotion,
     FlowTransfer,

@@ -20,6 +20,8 @@ Crop = io.Custom("MAGPLUS_CROP")
 """A `ClipCrop`: one clip seen through a square."""
 BothSides = io.Custom("MAGPLUS_SIDES")
 """`Sides`: how driving clip and portrait lie in an animation."""
+Head = io.Custom("MAGPLUS_HEAD")
+"""`HeadMotion`: what Stabilise Head took out."""
 BoundingBox = io.Custom("BOUNDING_BOX")
 Landmarks = io.Custom("FACE_LANDMARKS")
 

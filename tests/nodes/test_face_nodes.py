@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+import synth
 import torch
 
 BOX = {"x": 14.0, "y": 16.0, "width": 40.0, "height": 44.0, "angle": 0.0}
@@ -105,3 +108,40 @@ def test_a_detectors_file_is_offered_to_opencv_and_not_as_weights(standalone):
         (folder / name).write_bytes(b"x")
     assert standalone.host.weight_files() == ["net.safetensors"]
     assert [path.name for path in standalone.host.detector_paths()] == ["face_detection_yunet_2023mar.onnx"]
+
+
+def swaying(count=7, size=(110, 100)):
+    """A clip whose head sways, and the box of its face."""
+    frames = [synth.render(synth.Texture(4), synth.shift(0.6 * k, -0.3 * k), *size) for k in range(count)]
+    images = torch.stack(frames).clamp(0, 1).permute(0, 2, 3, 1).contiguous()
+    return images, {"x": 20.0, "y": 18.0, "width": 60.0, "height": 76.0}
+
+
+def test_a_head_is_held_still_and_moves_again_as_it_did(pack):
+    images, box = swaying()
+    still, head, reference, out_box, report = pack.run(
+        "MagPlusStabiliseHead", images=images, face_box=box, reference_index=2
+    )
+    assert (reference, out_box["x"], still.magplus_reference_index) == (2, 20.0, 2)
+    assert torch.equal(still[2], images[2])
+    inner = (slice(None), slice(12, -12), slice(12, -12))
+    assert (still - still[2])[inner].abs().mean() < 0.02 * (images - images[2])[inner].abs().mean()
+    assert json.loads(report)["removed_peak_px"] == pytest.approx((2.4**2 + 1.2**2) ** 0.5, abs=0.02)
+    given = {"images": still, "head": head}
+    assert torch.equal(pack.run("MagPlusRestoreHeadMotion", **given, original=images)[0], images)
+    assert torch.allclose(pack.run("MagPlusRestoreHeadMotion", **given)[0][inner], images[inner], atol=0.02)
+    other = pack.run("MagPlusRestoreHeadMotion", images=still[:, :80, :90], head=head, face_box=box)[0]
+    assert other.shape == (7, 80, 90, 3)
+
+
+def test_stabilise_takes_a_mask_of_what_is_rigid_and_needs_a_face(pack):
+    images, box = swaying(3)
+    mask = torch.zeros(1, 110, 100)
+    mask[:, 20:60, 25:75] = 1
+    report = pack.run("MagPlusStabiliseHead", images=images, face_box=box, rigid_mask=mask)[4]
+    assert json.loads(report)["removed_peak_px"] == pytest.approx((1.2**2 + 0.6**2) ** 0.5, abs=0.02)
+    with pytest.raises(pack.error, match="where the face is"):
+        pack.run("MagPlusStabiliseHead", images=images)
+    with pytest.raises(pack.error, match="Connect the same frames"):
+        still, head, *_ = pack.run("MagPlusStabiliseHead", images=images, face_box=box)
+        pack.run("MagPlusRestoreHeadMotion", images=still[:2], head=head)
