@@ -14,6 +14,7 @@ from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
 from .paste_back import PasteBack
+from .region_mask import RegionMask
 from .report import MotionReport
 from .restore_head import RestoreHeadMotion
 from .save_video import SaveVideo
@@ -28,6 +29,7 @@ NODES: tuple[Any, ...] = (
     PasteBack,
     StabiliseHead,
     RestoreHeadMotion,
+    RegionMask,
     LoadMagnifier,
     MagnifyMotion,
     FlowTransfer,

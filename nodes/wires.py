@@ -22,6 +22,8 @@ BothSides = io.Custom("MAGPLUS_SIDES")
 """`Sides`: how driving clip and portrait lie in an animation."""
 Head = io.Custom("MAGPLUS_HEAD")
 """`HeadMotion`: what Stabilise Head took out."""
+AlphaMap = io.Custom("MAGPLUS_ALPHA")
+"""Magnification factor per pixel of the reference frame, ``(H, W)``."""
 BoundingBox = io.Custom("BOUNDING_BOX")
 Landmarks = io.Custom("FACE_LANDMARKS")
 

@@ -73,3 +73,16 @@ def box_from_landmarks(mesh: Points) -> FaceBox:
         height=float(np.linalg.norm(at["chin"] - at["top"])),
         angle_deg=math.degrees(math.atan2(across[1], across[0])),
     )
+
+
+def chosen_mesh(value: Any, count: int, frame: int, near: FaceBox | None) -> Points:
+    """The face mesh of one frame that is nearest to a box, else the largest."""
+    meshes = landmark_faces(value, count)[frame]
+    if not meshes:
+        raise MagPlusError(
+            f"'landmarks' hold no face in frame {frame}. Choose another reference frame, or leave them out."
+        )
+    boxes = [box_from_landmarks(mesh) for mesh in meshes]
+    if near is None:
+        return meshes[max(range(len(meshes)), key=lambda k: boxes[k].scale)]
+    return meshes[min(range(len(meshes)), key=lambda k: math.dist((boxes[k].cx, boxes[k].cy), (near.cx, near.cy)))]

@@ -19,7 +19,7 @@ def magnify(
     clip: Clip,
     magnifier: Magnifier,
     *,
-    alpha: float,
+    alpha: float | Tensor,
     reference: int = 0,
     mask: Tensor | None = None,
     stage: str = "magnify",
@@ -27,11 +27,15 @@ def magnify(
 ) -> Iterator[Tensor]:
     """Chunks ``(n, 3, H, W)`` of the magnified clip.
 
-    The reference frame and everything where ``mask`` ``(H, W)`` is 0 are the input's own pixels. An alpha outside the
-    magnifier's range is an error.
+    ``alpha`` is a number, or a map ``(H, W)`` on the reference frame. That frame, and everything where ``mask``
+    ``(H, W)`` is 0 or a map is 1, are the input's own pixels. An alpha outside the magnifier's range is an error.
     """
-    check_alpha(alpha, magnifier.alpha_range)
     still = clip.frame(reference)
+    if isinstance(alpha, Tensor):
+        alpha = alpha.to(still)
+        check_mask(alpha, still, what="map of alpha")
+    for factor in (alpha,) if isinstance(alpha, float | int) else alpha.aminmax():
+        check_alpha(float(factor), magnifier.alpha_range)
     check_mask(mask, still)
     state = magnifier.prepare(still, alpha, mask)
     done = 0
@@ -39,6 +43,8 @@ def magnify(
         out = magnifier.run(state, chunk)
         if mask is not None:
             out = torch.where(mask > 0, out, chunk)
+        if isinstance(alpha, Tensor):
+            out = torch.where(alpha != 1, out, chunk)
         if done <= reference < done + len(chunk):
             out[reference - done] = still
         for frame in out:
@@ -47,12 +53,12 @@ def magnify(
         yield out
 
 
-def check_mask(mask: Tensor | None, picture: Tensor) -> None:
+def check_mask(mask: Tensor | None, picture: Tensor, what: str = "mask") -> None:
     """Refuse a mask of another size than its picture ``(3, H, W)``."""
     if mask is not None and mask.shape != picture.shape[1:]:
         raise MagPlusError(
-            f"The mask has {mask.shape[1]} x {mask.shape[0]} px, the clip {picture.shape[2]} x {picture.shape[1]} px. "
-            "Give a mask of the clip's size."
+            f"The {what} has {mask.shape[1]} x {mask.shape[0]} px, the clip {picture.shape[2]} x {picture.shape[1]} "
+            f"px. Give a {what} of the clip's size."
         )
 
 

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from ...models.geometry import FaceBox, Similarity, between, compose, inverse
 from ..clip import Clip
+from ..face.anatomy import FaceMap
 from ..face.clip_crop import ClipCrop
 from ..face.crop import Crop
+from ..face.regions import RegionStrengths
 from ..face.sides import Sides
 from ..face.track import Faces, Track
 from .canvas import SERIES
@@ -53,6 +55,21 @@ def crop_picture(clip: Clip, crop: ClipCrop, *, reference: int) -> Image.Image:
         Panel(label, [_chunk(inside)]),
     ]
     return _in_rows([panels])
+
+
+def region_picture(frame: Tensor, face: FaceMap, strengths: RegionStrengths) -> Image.Image:
+    """Two panels: a frame with its regions in colour, and how strong each place is, from black to white."""
+    frame = frame.cpu()
+    size = (frame.shape[-2], frame.shape[-1])
+    painted = 0.7 * frame
+    for index, share in enumerate(strengths.masks(face, size).values()):
+        colour = torch.tensor(SERIES[index % len(SERIES)]).view(3, 1, 1) / 255
+        painted = torch.lerp(painted, 0.4 * frame + 0.6 * colour, share)
+    alphas = strengths.alpha_map(face, size).log()
+    low, high = (float(value) for value in alphas.aminmax())
+    grey = ((alphas - low) / max(high - low, 1e-6)).expand(3, -1, -1)
+    label = f"alpha {math.exp(low):.3g} to {math.exp(high):.3g}"
+    return _in_rows([[Panel(str(strengths), [painted[None].clamp(0, 1)]), Panel(label, [grey[None]])]])
 
 
 def track_picture(clip: Clip, faces: Faces, found: Track, used: Track) -> Image.Image:

@@ -145,3 +145,25 @@ def test_stabilise_takes_a_mask_of_what_is_rigid_and_needs_a_face(pack):
     with pytest.raises(pack.error, match="Connect the same frames"):
         still, head, *_ = pack.run("MagPlusStabiliseHead", images=images, face_box=box)
         pack.run("MagPlusRestoreHeadMotion", images=still[:2], head=head)
+
+
+def test_regions_magnify_each_with_its_own_factor(pack, small):
+    given = {"images": small, "face_box": {"x": 8.0, "y": 10.0, "width": 50.0, "height": 58.0}}
+    alphas, mask, preview = pack.run("MagPlusRegionMask", **given, brows=1, eyes=1, nose=6, cheeks=1, mouth=3, chin=1)
+    assert alphas.shape == (72, 64) and mask.shape == (1, 72, 64) and preview.shape[0] == 1
+    assert alphas.max() == pytest.approx(6, abs=0.05)
+    assert torch.equal(mask[0] > 0, alphas != 1)
+    images, alpha, _, _ = pack.run("MagPlusMagnify", images=small, alpha_map=alphas)
+    assert alpha == pytest.approx(6, abs=0.05)
+    still = alphas == 1
+    assert torch.equal(images[:, still], small[:, still]) and not torch.equal(images, small)
+    with pytest.raises(pack.error, match="other than 'outside'"):
+        pack.run(
+            "MagPlusRegionMask", **given, **dict.fromkeys(("brows", "eyes", "nose", "cheeks", "mouth", "chin"), 1.0)
+        )
+
+
+def test_regions_of_a_crop_need_no_box(pack, small):
+    images, crop, box, _ = pack.run("MagPlusCropFace", images=small, face_box=BOX)
+    first = pack.run("MagPlusRegionMask", images=images, crop=crop)[0]
+    assert torch.equal(first, pack.run("MagPlusRegionMask", images=images, face_box=box)[0])
