@@ -81,7 +81,12 @@ class DemagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                     tooltip="From Animate Portrait: where the face is in both clips, and where the square lies in the "
                     "portrait. Needed for pixels 'source'.",
                 ),
-                io.Image.Input("portrait", optional=True, tooltip="The original portrait, for pixels 'source'."),
+                io.Image.Input(
+                    "portrait",
+                    optional=True,
+                    tooltip="The original portrait, for pixels 'source': what was animated, or the whole picture that "
+                    "it was cropped out of.",
+                ),
                 box_socket(
                     "original_box",
                     "Face box on the original clip in px, where 'crop' does not know it. Not connected and no "

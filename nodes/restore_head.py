@@ -49,6 +49,7 @@ class RestoreHeadMotion(io.ComfyNode):  # type: ignore[misc]
         before = convert.maybe_clip(original, name="original")
         box = given_box(face_box, reference=head.reference)
         with host.running() as progress:
-            chunks = restored(convert.to_clip(images, name="images"), head, original=before, box=box, progress=progress)
+            frames = convert.to_clip(images, name="images").chunks()
+            chunks = restored(frames, head, original=before, box=box, progress=progress)
             out = convert.to_images(chunks, len(images))
         return io.NodeOutput(keeping_reference(out, images))

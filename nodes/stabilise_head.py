@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..models.errors import MagPlusError
 from ..pipeline.face.given import box_wire, given_box
-from ..pipeline.face.head import REMOVE, Remove, measure_head, stabilised
+from ..pipeline.face.head import REMOVE, Remove, StillClip, measure_head
+from ..pipeline.progress import ticking
 from . import convert, host
 from .host import io
 from .wires import (
@@ -100,6 +101,6 @@ class StabiliseHead(io.ComfyNode):  # type: ignore[misc]
                 clip, box, remove=remove, split_hz=split_hz, reference=reference_index,
                 rigid=convert.one_mask(rigid_mask, convert.CPU), progress=progress,
             )  # fmt: skip
-            out = convert.to_images(stabilised(clip, head, progress=progress), len(images))
+            out = convert.to_images(ticking(StillClip(clip, head), "stabilise", progress), len(images))
         report = json.dumps(head.report(), indent=2)
         return io.NodeOutput(with_reference(out, reference_index), head, reference_index, box_wire(box), report)

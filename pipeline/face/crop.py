@@ -20,6 +20,8 @@ from ..clip import CHUNK, Clip, ClipInfo
 MAX_WORK_PX = 512
 """Side at which a crop is magnified at most; a face is then some 300 px wide, enough for motions of 0.02 px."""
 
+WHOLE_PX = 1e-9
+"""How far a crop may be from whole pixels and still stand on them."""
 SPLINE_PX = 16
 """How far a spline looks around: its coefficients depend on 13 pixels to each side, and it reads two more."""
 
@@ -106,7 +108,10 @@ def frame_face(box: FaceBox, framing: Framing) -> Crop:
     side = framing.scale * box.height
     centre = (box.cx, box.cy + framing.shift_y * side)
     middle = (framing.size - 1) / 2
-    return Crop(to_crop=similarity(framing.size / side, 0, centre, (middle, middle)), size=framing.size)
+    to_crop = similarity(framing.size / side, 0, centre, (middle, middle))
+    # A face that was cropped for this framing already is taken as it is: rounding must not cost an interpolation.
+    whole = np.round(to_crop)
+    return Crop(to_crop=whole if np.abs(to_crop - whole).max() < WHOLE_PX else to_crop, size=framing.size)
 
 
 def frame_whole(height: int, width: int, size: int) -> Crop:

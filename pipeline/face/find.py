@@ -7,15 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from ...models.geometry import FaceBox
-from ..clip import Clip
+from ..clip import Clip, TensorClip
+from ..log import log
 from ..progress import Progress, silent, ticking
 from .detect import FaceDetector, find_detector
 from .given import NO_NUMBERS, Numbers, given_faces
 from .landmarks import box_from_landmarks, landmark_faces
 from .track import FaceChoice, Faces, MissingFace, Track, follow, name_frames, with_missing
+
+LOOKS = 5
+"""Frames in which a steady face is looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +76,18 @@ def track_clip(
     report = f"{source}: face in {count - len(gaps)} of {count} frames"
     report += f"; {missing} in {name_frames(gaps)}" if gaps else ""
     return FoundTrack(track=track, seen=seen, faces=faces, report=report)
+
+
+def steady_face(clip: Clip, *, detector: str = "auto", yunet_files: Sequence[Path] = ()) -> FaceBox:
+    """The largest face of a clip, found by a detector in up to `LOOKS` of its frames: the median of the boxes."""
+    count = clip.info.count
+    frames = range(LOOKS) if count is None else np.linspace(0, count - 1, min(LOOKS, count)).round().astype(int)
+    looked = TensorClip(torch.stack([clip.frame(int(index)) for index in frames]), name=clip.info.name)
+    found = track_clip(looked, GivenFaces(), FaceChoice(), detector=detector, yunet_files=yunet_files)
+    numbers = np.median([[b.cx, b.cy, b.width, b.height, b.angle_deg] for b in found.track if b is not None], axis=0)
+    cx, cy, width, height, angle = (float(value) for value in numbers)
+    log.info("%s: %s: %.0f x %.0f px around (%.0f, %.0f)", clip.info.name, found.report, width, height, cx, cy)
+    return FaceBox(cx=cx, cy=cy, width=width, height=height, angle_deg=angle)
 
 
 def detect_faces(clip: Clip, detector: FaceDetector, progress: Progress = silent) -> list[list[FaceBox]]:

@@ -7,7 +7,7 @@ does by itself is left to magnify; afterwards the head moves again as it did.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
@@ -162,13 +162,30 @@ def _from_parameters(row: NDArray[np.float64], box: FaceBox) -> Similarity:
     return similarity(math.exp(log_scale), math.degrees(angle), (box.cx, box.cy), (box.cx + dx, box.cy + dy))
 
 
-def stabilised(clip: Clip, motion: HeadMotion, *, progress: Progress = silent) -> Iterator[Tensor]:
-    """Chunks ``(n, 3, H, W)`` of the clip without the motion. The reference frame keeps its bits."""
-    _check(clip.info, motion, "clip")
-    done = 0
-    for chunk in ticking(clip, "stabilise", progress):
-        yield torch.stack([_held(frame, motion.removed[done + k]) for k, frame in enumerate(chunk)])
-        done += len(chunk)
+@dataclass(frozen=True)
+class StillClip:
+    """A clip seen without the motion of its head. The reference frame keeps its bits."""
+
+    clip: Clip
+    motion: HeadMotion
+
+    def __post_init__(self) -> None:
+        info = self.clip.info
+        _check_size((info.height, info.width), self.motion, f"clip '{info.name}'")
+        _check_count(info.count, self.motion, f"clip '{info.name}'")
+
+    @property
+    def info(self) -> ClipInfo:
+        return self.clip.info
+
+    def chunks(self, size: int = CHUNK) -> Iterator[Tensor]:
+        done = 0
+        for chunk in self.clip.chunks(size):
+            yield torch.stack([_held(frame, self.motion.removed[done + k]) for k, frame in enumerate(chunk)])
+            done += len(chunk)
+
+    def frame(self, index: int) -> Tensor:
+        return _held(self.clip.frame(index), self.motion.removed[index])
 
 
 def _held(frame: Tensor, removed: Similarity) -> Tensor:
@@ -176,61 +193,68 @@ def _held(frame: Tensor, removed: Similarity) -> Tensor:
 
 
 def restored(
-    processed: Clip,
+    processed: Iterable[Tensor],
     motion: HeadMotion,
     *,
     original: Clip | None = None,
     box: FaceBox | None = None,
     progress: Progress = silent,
 ) -> Iterator[Tensor]:
-    """Chunks ``(n, 3, H, W)`` of a processed clip whose head moves again.
+    """Chunks ``(n, 3, H, W)`` of processed chunks, with a head that moves again.
 
     With the ``original``, the clip before it was stabilised, what changed since is added to its own frames: an
     untouched clip is bit-exact. Without it the processed frames themselves are moved. With a ``box``, the face in the
     processed clip, the motion is carried over to that other face, at its size, place and roll.
     """
-    _check(processed.info, motion, "processed clip", size=box is None)
+    if original is not None and box is not None:
+        raise MagPlusError("'original' is of the face that was stabilised. For another face leave it out.")
     if original is not None:
-        if box is not None:
-            raise MagPlusError("'original' is of the face that was stabilised. For another face leave it out.")
-        _check(original.info, motion, "original")
-        yield from _added(processed, original, motion, progress)
-        return
-    done = 0
-    carry = np.eye(2, 3) if box is None else between(motion.box, box)
-    for chunk in ticking(processed, "restore head", progress):
-        moves = [compose(carry, compose(motion.removed[done + k], inverse(carry))) for k in range(len(chunk))]
-        moves = [np.eye(2, 3) if done + k == motion.reference else move for k, move in enumerate(moves)]
-        size = (chunk.shape[-2], chunk.shape[-1])
-        yield torch.stack(
-            [resampled(frame, move, size, limits=(0, 1)) for frame, move in zip(chunk, moves, strict=True)]
-        )
-        done += len(chunk)
-
-
-def _added(processed: Clip, original: Clip, motion: HeadMotion, progress: Progress) -> Iterator[Tensor]:
-    done, size = 0, motion.picture
-    for changed, chunk in zip(processed.chunks(CHUNK), original.chunks(CHUNK), strict=True):
+        _check_size((original.info.height, original.info.width), motion, "original")
+        _check_count(original.info.count, motion, "original")
+    done, before = 0, None if original is None else (frame for chunk in original.chunks() for frame in chunk)
+    for chunk in processed:
+        _check_count(max(done + len(chunk), len(motion.removed)), motion, "processed clip")
+        if box is None:
+            _check_size((chunk.shape[-2], chunk.shape[-1]), motion, "processed clip")
         out = []
-        for frame, whole in zip(changed, chunk, strict=True):
-            removed = motion.removed[done]
-            # The reference frame did not move: it has no edge that it did not show.
-            feather = 0.0 if done == motion.reference else EDGE
-            patch = patch_for(inverse(removed), size, size, feather=feather)
-            out.append(put(whole, frame, _held(whole, removed), patch))
+        for frame in chunk:
+            out.append(
+                _moved(frame, motion, done, box) if before is None else _added(frame, next(before), motion, done)
+            )
             done += 1
-            progress("restore head", done, original.info.count, out[-1])
+            progress("restore head", done, len(motion.removed), out[-1])
         yield torch.stack(out)
+    _check_count(done, motion, "processed clip")
 
 
-def _check(info: ClipInfo, motion: HeadMotion, what: str, *, size: bool = True) -> None:
-    if size and (info.height, info.width) != motion.picture:
+def _moved(frame: Tensor, motion: HeadMotion, index: int, box: FaceBox | None) -> Tensor:
+    """A frame under the motion, of this face or carried to another one."""
+    if index == motion.reference:
+        return frame
+    carry = np.eye(2, 3) if box is None else between(motion.box, box)
+    move = compose(carry, compose(motion.removed[index], inverse(carry)))
+    return resampled(frame, move, (frame.shape[-2], frame.shape[-1]), limits=(0, 1))
+
+
+def _added(frame: Tensor, original: Tensor, motion: HeadMotion, index: int) -> Tensor:
+    """An original frame, and what was changed on it while it was held."""
+    removed, size = motion.removed[index], motion.picture
+    # The reference frame did not move: it has no edge that it did not show.
+    patch = patch_for(inverse(removed), size, size, feather=0.0 if index == motion.reference else EDGE)
+    return put(original, frame, _held(original, removed), patch)
+
+
+def _check_size(size: tuple[int, int], motion: HeadMotion, what: str) -> None:
+    if size != motion.picture:
         height, width = motion.picture
         raise MagPlusError(
-            f"The {what} has {info.width} x {info.height} px, the stabilised one {width} x {height} px. Connect a clip "
-            "of that size, or for another face its face box."
+            f"The {what} has {size[1]} x {size[0]} px, the stabilised one {width} x {height} px. Connect a clip of "
+            "that size, or for another face its face box."
         )
-    if info.count not in (None, len(motion.removed)):
+
+
+def _check_count(count: int | None, motion: HeadMotion, what: str) -> None:
+    if count not in (None, len(motion.removed)):
         raise MagPlusError(
-            f"The {what} has {info.count} frames, the stabilised one {len(motion.removed)}. Connect the same frames."
+            f"The {what} has {count} frames, the stabilised one {len(motion.removed)}. Connect the same frames."
         )

@@ -43,6 +43,11 @@ class RegionStrengths:
         """The regions that differ from what is outside; the others are no regions of their own."""
         return {name: alpha for name, alpha in self.alphas.items() if alpha != self.outside}
 
+    @property
+    def strongest(self) -> float:
+        """The factor that is farthest from 1, in ratio."""
+        return max([*self.chosen.values(), self.outside], key=lambda alpha: abs(math.log(alpha)))
+
     def masks(self, face: FaceMap, size: tuple[int, int]) -> dict[str, Tensor]:
         """Share of each chosen region in every pixel, ``(H, W)``: soft, and together at most 1."""
         masks = {name: region_mask(face, name, size, softness=self.softness) for name in self.chosen}

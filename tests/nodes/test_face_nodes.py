@@ -167,3 +167,37 @@ def test_regions_of_a_crop_need_no_box(pack, small):
     images, crop, box, _ = pack.run("MagPlusCropFace", images=small, face_box=BOX)
     first = pack.run("MagPlusRegionMask", images=images, crop=crop)[0]
     assert torch.equal(first, pack.run("MagPlusRegionMask", images=images, face_box=box)[0])
+
+
+def test_both_faces_may_come_as_crops(pack, small, portrait):
+    """Each side through its own crop gives what boxes on whole pictures give, and the result stands in the whole."""
+    (backbone,) = pack.run("MagPlusFlowTransfer")
+    driving, driving_crop, _, _ = pack.run("MagPlusCropFace", images=small, face_box=BOX, scale=2.5, backbone=None)
+    source, source_crop, _, _ = pack.run("MagPlusCropFace", images=portrait, face_box=PORTRAIT_BOX, scale=2.5)
+    direct = pack.run(
+        "MagPlusAnimate", backbone=backbone, source=portrait, driving=small, source_box=PORTRAIT_BOX, driving_box=BOX
+    )
+    cropped = pack.run(
+        "MagPlusAnimate", backbone=backbone, source=source, driving=driving, source_crop=source_crop,
+        driving_crop=driving_crop,
+    )  # fmt: skip
+    inner = (slice(None), slice(40, -40), slice(40, -40))
+    assert (cropped[0] - direct[0])[inner].abs().mean() < 1e-3
+    whole = {"generated": cropped[0], "original": small, "pixels": "source", "crop": cropped[4]}
+    images, _, gain = pack.run("MagPlusDemagnify", **whole, portrait=portrait)
+    assert images.shape == (9, 96, 88, 3) and gain == pytest.approx(1, abs=0.1)
+    expected = pack.run("MagPlusDemagnify", **whole | {"generated": direct[0], "crop": direct[4]}, portrait=portrait)[0]
+    assert (images - expected).abs().mean() < 2e-4 < (expected - portrait).abs().mean()
+    part = pack.run("MagPlusDemagnify", **whole | {"original": driving}, portrait=source)[0]
+    assert torch.equal(pack.run("MagPlusPasteBack", images=portrait, processed=source, crop=source_crop)[0], portrait)
+    back = pack.run("MagPlusPasteBack", images=portrait, processed=part, crop=source_crop)[0]
+    assert (back - images).abs().mean() < 2e-4
+    still = pack.run("MagPlusDemagnify", **whole | {"intensity": 0.0}, portrait=portrait)[0]
+    assert torch.equal(still, portrait.expand_as(still))
+    assert cropped[5].picture == (96, 88)
+    report = pack.run("MagPlusMotionReport", input_clip=small, restored_clip=images, crop=cropped[4])[2]
+    assert report == pytest.approx(1, abs=0.15)
+    with pytest.raises(pack.error, match="cut out of 88 x 96 px"):
+        pack.run("MagPlusDemagnify", **whole, portrait=portrait[:, :-4])
+    with pytest.raises(pack.error, match="together with that crop"):
+        pack.run("MagPlusAnimate", backbone=backbone, source=portrait, driving=small, source_crop=source_crop)

@@ -11,7 +11,7 @@ from magplus.models.geometry import FaceBox, between, inverse, similarity
 from magplus.pipeline.clip import TensorClip
 from magplus.pipeline.face.anatomy import FaceMap
 from magplus.pipeline.face.depth import depth
-from magplus.pipeline.face.head import REMOVE, measure_head, restored, stabilised
+from magplus.pipeline.face.head import REMOVE, StillClip, measure_head, restored
 from test_align import BOX, CENTRE, SIZE, rendered
 
 RATE = Fraction(50)
@@ -38,8 +38,12 @@ def measured(swaying):
     return {how: measure_head(swaying, BOX, remove=how, split_hz=3, reference=REFERENCE) for how in REMOVE}
 
 
-def all_of(chunks):
-    return torch.cat(list(chunks))
+def still_of(clip, motion):
+    return torch.cat(list(StillClip(clip, motion).chunks()))
+
+
+def restore(frames, motion, **how):
+    return torch.cat(list(restored(frames.split(3), motion, **how)))
 
 
 def largest_error(found, truth):
@@ -65,7 +69,7 @@ def test_all_slow_and_fast_are_told_apart(measured):
 
 
 def test_the_stabilised_clip_is_the_reference_frame(swaying, measured):
-    still = all_of(stabilised(swaying, measured["all"]))
+    still = still_of(swaying, measured["all"])
     assert torch.equal(still[REFERENCE], swaying.frames[REFERENCE])
     inner = (slice(None), slice(None), slice(8, -8), slice(8, -8))
     before = (swaying.frames - swaying.frames[REFERENCE])[inner].abs().mean()
@@ -74,9 +78,9 @@ def test_the_stabilised_clip_is_the_reference_frame(swaying, measured):
 
 @pytest.mark.parametrize("how", REMOVE)
 def test_an_untouched_clip_comes_back_bit_for_bit(swaying, measured, how):
-    still = TensorClip(all_of(stabilised(swaying, measured[how])), rate=RATE)
-    assert torch.equal(all_of(restored(still, measured[how], original=swaying)), swaying.frames)
-    moved = all_of(restored(still, measured[how]))
+    still = still_of(swaying, measured[how])
+    assert torch.equal(restore(still, measured[how], original=swaying), swaying.frames)
+    moved = restore(still, measured[how])
     assert largest_error(moved, swaying.frames) < 0.003, "without the original two interpolations remain"
 
 
@@ -85,8 +89,8 @@ def test_what_was_done_to_the_still_head_moves_with_it(swaying, measured):
     motion = measured["all"]
     x, y = synth.pixel_grid(*SIZE)
     spot = torch.from_numpy(0.1 * np.exp(-((x - 80) ** 2 + (y - 70) ** 2) / 50)).float()
-    changed = TensorClip(all_of(stabilised(swaying, motion)) + spot, rate=RATE)
-    added = (all_of(restored(changed, motion, original=swaying)) - swaying.frames)[:, 0].double()
+    changed = still_of(swaying, motion) + spot
+    added = (restore(changed, motion, original=swaying) - swaying.frames)[:, 0].double()
     mass = added.sum((1, 2))
     where = (added * torch.from_numpy(x)).sum((1, 2)) / mass - 80
     path = SWAY + SHAKE
@@ -96,10 +100,10 @@ def test_what_was_done_to_the_still_head_moves_with_it(swaying, measured):
 def test_the_motion_is_carried_to_another_face_at_its_size(measured, swaying):
     motion = measured["all"]
     other = FaceBox(cx=90, cy=100, width=160, height=208, angle_deg=90)
-    portrait = TensorClip(rendered(transform(0), size=(200, 190)).expand(40, -1, -1, -1), rate=RATE)
-    moved = all_of(restored(portrait, motion, box=other))
+    portrait = rendered(transform(0), size=(200, 190)).expand(40, -1, -1, -1)
+    moved = restore(portrait, motion, box=other)
     assert moved.shape == (40, 3, 200, 190)
-    assert torch.equal(moved[REFERENCE], portrait.frames[REFERENCE])
+    assert torch.equal(moved[REFERENCE], portrait[REFERENCE])
     carry = between(BOX, other)
     there = np.array([90, 100, 1])
     frame = 10
@@ -137,14 +141,19 @@ def test_a_turn_out_of_the_plane_is_warned_of(caplog):
 
 def test_what_does_not_fit_is_named(swaying, measured):
     motion = measured["all"]
-    short, small = TensorClip(swaying.frames[:4]), TensorClip(swaying.frames[:, :, 1:])
-    for clip, how, words in [
-        (short, {}, "4 frames, the stabilised one 40"),
-        (small, {}, "150 x 159 px"),
-        (swaying, {"original": small}, "original has 150 x 159"),
-        (swaying, {"original": swaying, "box": BOX}, "leave it out"),
+    frames = swaying.frames
+    small = TensorClip(frames[:, :, 1:])
+    for given, how, words in [
+        (frames[:4], {}, "4 frames, the stabilised one 40"),
+        (frames.repeat(2, 1, 1, 1), {}, "42 frames, the stabilised one 40"),
+        (small.frames, {}, "150 x 159 px"),
+        (frames, {"original": small}, "original has 150 x 159"),
+        (frames, {"original": swaying, "box": BOX}, "leave it out"),
     ]:
         with pytest.raises(MagPlusError, match=words):
-            all_of(restored(clip, motion, **how))
+            restore(given, motion, **how)
+    for clip in (small, TensorClip(frames[:4])):
+        with pytest.raises(MagPlusError, match="clip 'clip' has"):
+            StillClip(clip, motion)
     with pytest.raises(MagPlusError, match="rigid_mask has 4 x 4"):
         measure_head(swaying, BOX, rigid=torch.ones(4, 4))
