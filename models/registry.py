@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,6 +163,29 @@ def _closest(tensors: Mapping[str, Tensor], known: str) -> str:
         f"looks like {closest.name}: it has {wanted - len(lacks)} of {wanted} keys, missing {', '.join(lacks[:3])}. "
         "The file is incomplete or of another version."
     )
+
+
+def join(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
+    """One file of those that a model is published in, with what its networks need and nothing else.
+
+    Raises `MagPlusError` where they are not of one model, or hold the same twice.
+    """
+    first = checkpoints[0]
+    kinds = [identify(checkpoint) for checkpoint in checkpoints]
+    models = [{spec.name for spec in BACKBONES.values() if kind.name in spec.architectures} for kind in kinds]
+    tensors: dict[str, Tensor] = {}
+    for checkpoint, kind, model in zip(checkpoints, kinds, models, strict=True):
+        own = kind.tidy(checkpoint.tensors)
+        if checkpoint is not first and not model & models[0]:
+            raise MagPlusError(
+                f"{checkpoint.path} is {kind.title}, {first.path} is {kinds[0].title}. Convert them one by one."
+            )
+        if own.keys() & tensors.keys():
+            raise MagPlusError(f"{checkpoint.path} holds what {first.path} holds already. Give each part once.")
+        tensors |= own
+    metadata = {name: value for checkpoint in checkpoints for name, value in checkpoint.metadata.items()}
+    sums = ",".join(checkpoint.sha256 for checkpoint in checkpoints)
+    return Checkpoint(path=first.path, tensors=tensors, metadata=metadata, sha256=sums)
 
 
 def load_magnifier(name: str | Path = BUILTIN) -> tuple[Magnifier, Checkpoint | None]:

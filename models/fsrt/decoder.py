@@ -16,11 +16,12 @@ QUERY = KEYPOINT_CHANNELS + PIXEL_CHANNELS + EXPRESSION
 HIDDEN = 1536
 _LAYERS = 2
 
-BYTES_PER_PIXEL = 24 * 1024
-"""What a pixel on its way through the decoder takes at most (two layers of 1536 numbers, four of 480), with room."""
+BYTES_PER_PIXEL = 48 * 1024
+"""What a pixel takes on its way: two layers of 1536 numbers and five of 480, and as much again for what an allocator and
+the libraries keep (measured as the growth of a process)."""
 
 CACHED = 2048
-"""Pixels at once on a processor: more are slower there, they leave the cache."""
+"""Pixels at once on a processor, at most: more are no quicker there."""
 
 SMALLEST = 256
 """Fewer pixels at once would not be worth their overhead."""
