@@ -3,7 +3,7 @@
 The baseline is the plain decoder (tests/fsrt_plain.py), which passes the same goldens (tests/models/test_fsrt.py): for
 each frame the detector and the expression encoder, then for every chunk of pixels whole queries, the scene's keys and
 values anew, and attention with its scores written out. Its chunk is the quickest for it of those tried (512 to 8192).
-A whole picture of 256 x 256 px takes half a minute, so every eighth of it is decoded and the seconds are told for all of
+A whole picture of 256 x 256 px takes half a minute, so an eighth of it is decoded and the seconds are told for all of
 it; detector and expressions are counted once. Weights are deterministic, the work does not depend on them.
 Run: python benchmarks/fsrt.py, or with --whole for one round with whole pictures.
 """

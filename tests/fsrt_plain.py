@@ -1,8 +1,7 @@
 """FSRT's decoder in its plainest form, with the work that the official code does for each frame.
 
 Whole queries, positions encoded for every pixel, keys and values of the scene computed again for every chunk, the
-attention's scores written out. It shares nothing but weights with the decoder of the pack; a benchmark replaces one of
-the last two at a time.
+attention's scores written out. A benchmark replaces one of the last two at a time.
 """
 
 import torch
