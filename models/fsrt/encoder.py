@@ -79,8 +79,7 @@ class SceneEncoder(nn.Module):
 
     def _tokens(self, picture: Tensor, keypoints: Tensor, expression: Tensor) -> Tensor:
         features = F.relu_(self._first(picture, torch.cat([encode_keypoints(keypoints[None])[0], expression])))
-        for layer in self._at_full_size.layers[2:]:
-            features = layer(features)
+        features = self._at_full_size.layers[2:](features)
         features = self.per_patch_linear(self.conv_blocks[1:](features))
         return features.flatten(1).T[None]
 
