@@ -45,7 +45,9 @@ def _template(root, name, *settings):
     """The template in execution form with a few frames, and the id of the node that saves its result."""
     types = registry([*NODES, *STANDINS])
     graph = to_graph(json.loads((root / "workflows" / f"{name}.json").read_text()), types)
-    for setting in (f"Clip.stop_frame={FRAMES[name]}", "De-magnify Motion.factor_mode=number", *settings):
+    part = ("Clip.start_frame=10", f"Clip.stop_frame={10 + FRAMES[name]}")
+    numbers = ("Magnify Motion.alpha_mode=number", "De-magnify Motion.factor_mode=number")
+    for setting in (*part, *numbers, *settings):
         apply_setting(graph, types, setting)
     ids = {one.title: one.id for one in graph.values()}
     # The other outputs measure what moves anyhow.
@@ -88,7 +90,7 @@ def test_fsrt_takes_two_pictures_and_both_files(comfy, weights):
 
 def test_cancel_stops_in_the_middle_of_a_frame(comfy, root, weights, record_property):
     """FSRT's next frame takes half a minute."""
-    prompt, ids = _template(root, "FSRT", "Clip.stop_frame=3")
+    prompt, ids = _template(root, "FSRT", "Clip.stop_frame=13")
     run = comfy.run(
         prompt,
         interrupt=lambda kind, data: kind == "progress" and data["node"] == ids["Animate Portrait"],
