@@ -20,20 +20,20 @@ def _chromium():
     return named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-def _missing(path):
-    """Why the tests of a file cannot run, or None."""
+def _missing(item):
+    """Why a test cannot run, or None."""
     if not os.environ.get("COMFYUI_DIR"):
         return "COMFYUI_DIR is not set: it names a checkout of ComfyUI (see tests/comfy/conftest.py)"
-    if path.name.startswith("test_page") and importlib.util.find_spec("playwright") is None:
+    if "page" in item.fixturenames and importlib.util.find_spec("playwright") is None:
         return "playwright is not installed: pip install playwright"
-    if path.name.startswith("test_page") and _chromium() is None:
+    if "page" in item.fixturenames and _chromium() is None:
         return "no Chromium was found: install it, or name it with CHROMIUM"
     return None
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if Path(__file__).parent in item.path.parents and (reason := _missing(item.path)):
+        if Path(__file__).parent in item.path.parents and (reason := _missing(item)):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 

@@ -9,7 +9,7 @@ from comfy_server import PACK
 
 IDS = {
     "MagPlusLoadVideo", "MagPlusSaveVideo", "MagPlusLoadMagnifier", "MagPlusMagnify", "MagPlusFlowTransfer",
-    "MagPlusAnimate", "MagPlusDemagnify", "MagPlusCompareClips", "MagPlusMotionReport",
+    "MagPlusFOMM", "MagPlusFSRT", "MagPlusAnimate", "MagPlusDemagnify", "MagPlusCompareClips", "MagPlusMotionReport",
 }  # fmt: skip
 
 
