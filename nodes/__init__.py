@@ -9,7 +9,7 @@ from .animate import AnimatePortrait
 from .compare import CompareClips
 from .crop_face import CropFace
 from .demagnify import DemagnifyMotion
-from .generators import FOMM, FlowTransfer
+from .generators import FOMM, FSRT, FlowTransfer
 from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
@@ -34,6 +34,7 @@ NODES: tuple[Any, ...] = (
     MagnifyMotion,
     FlowTransfer,
     FOMM,
+    FSRT,
     AnimatePortrait,
     DemagnifyMotion,
     CompareClips,

@@ -14,7 +14,7 @@ from ..pipeline.motion.animate import STRENGTHS, Reference, animate, resolve_ref
 from ..pipeline.motion.encoded import EncodedSources
 from ..pipeline.render.overlay import alignment_picture
 from . import convert, host
-from .host import io, ui
+from .host import io
 from .wires import (
     Backbone,
     BothSides,
@@ -143,7 +143,6 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
             )
             frames, mask = convert.to_images_and_mask(results, len(driving))
             overlay = alignment_picture(clip, pictures, framed.sides)
-            progress.show(overlay)
-        preview = convert.to_picture(overlay)
-        sides, shown = replace(framed.sides, reference=index), ui.PreviewImage(preview, cls=cls)
-        return io.NodeOutput(with_reference(frames, index), mask, index, preview, sides, sides.portrait_crop, ui=shown)
+            progress.show(overlay)  # it stays in the node
+        preview, sides = convert.to_picture(overlay), replace(framed.sides, reference=index)
+        return io.NodeOutput(with_reference(frames, index), mask, index, preview, sides, sides.portrait_crop)

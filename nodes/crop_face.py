@@ -13,7 +13,7 @@ from ..pipeline.face.given import given_track, track_wire
 from ..pipeline.progress import ticking
 from ..pipeline.render.overlay import crop_picture
 from . import convert, host
-from .host import io, ui
+from .host import io
 from .wires import (
     Backbone,
     BoundingBox,
@@ -151,7 +151,6 @@ class CropFace(io.ComfyNode):  # type: ignore[misc]
         with host.running() as progress:
             out = convert.to_images(ticking(crop.of(clip), "crop", progress), len(images))
             overlay = crop_picture(clip, crop, reference=min(reference_index, len(images) - 1))
-            progress.show(overlay)
-        preview, wire = convert.to_picture(overlay), track_wire([crop.box_in_crop(i) for i in range(crop.count)])
-        shown = ui.PreviewImage(preview, cls=cls)
-        return io.NodeOutput(keeping_reference(out, images), crop, wire, preview, ui=shown)
+            progress.show(overlay)  # it stays in the node
+        wire = track_wire([crop.box_in_crop(index) for index in range(crop.count)])
+        return io.NodeOutput(keeping_reference(out, images), crop, wire, convert.to_picture(overlay))

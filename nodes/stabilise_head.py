@@ -99,7 +99,7 @@ class StabiliseHead(io.ComfyNode):  # type: ignore[misc]
         with host.running() as progress:
             head = measure_head(
                 clip, box, remove=remove, split_hz=split_hz, reference=reference_index,
-                rigid=convert.one_mask(rigid_mask, convert.CPU), progress=progress,
+                rigid=convert.mask_of_frame(rigid_mask, reference_index), progress=progress,
             )  # fmt: skip
             out = convert.to_images(ticking(StillClip(clip, head), "stabilise", progress), len(images))
         report = json.dumps(head.report(), indent=2)

@@ -12,7 +12,7 @@ from ..pipeline.face.given import track_wire
 from ..pipeline.face.track import MISSING_FACE, WHICH, FaceChoice, MissingFace, Which
 from ..pipeline.render.overlay import track_picture
 from . import convert, host
-from .host import io, ui
+from .host import io
 from .wires import (
     MAX_PX,
     BoundingBox,
@@ -115,6 +115,5 @@ class TrackFace(io.ComfyNode):  # type: ignore[misc]
                 yunet_files=host.detector_paths(), progress=progress,
             )  # fmt: skip
             sheet = track_picture(clip, found.faces, found.seen, found.track)
-            progress.show(sheet)
-        preview = convert.to_picture(sheet)
-        return io.NodeOutput(track_wire(found.track), preview, found.report, ui=ui.PreviewImage(preview, cls=cls))
+            progress.show(sheet)  # it stays in the node
+        return io.NodeOutput(track_wire(found.track), convert.to_picture(sheet), found.report)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ... import __version__
 from ...models.errors import MagPlusError
-from ...models.registry import BACKBONES, load_magnifier
+from ...models.registry import BACKBONES
 from ..clip import TensorClip
 from ..measure import STAGES
 from ..media import FORMATS, FileClip, provenance
@@ -81,7 +81,7 @@ def run_command(arguments: argparse.Namespace) -> None:
     clip = shared.moving_clip_from(arguments)
     sources = shared.pictures_from(arguments.source)
     backbone, weights = shared.backbone_from(arguments)
-    magnifier, checkpoint = load_magnifier(arguments.magnifier)
+    magnifier, checkpoint = shared.magnifier_from(arguments)
     settings = _settings(arguments, clip, sources)
     check_intensity(settings.intensity)
     if settings.alpha is not None:
@@ -104,7 +104,6 @@ def run_command(arguments: argparse.Namespace) -> None:
         report = write_run(
             result,
             files,
-            magnifier=magnifier,
             format=FORMATS[arguments.format] if arguments.format else None,
             audio=clip.audio,
             provenance=record,

@@ -22,7 +22,7 @@ from ..face.head import StillClip, measure_head, restored
 from ..face.sides import Sides
 from ..log import log
 from ..measure import MotionCurve, compare, comparison_report, curve_csv, curve_report, measure_clip, whole_frame_box
-from ..media import FileClip, motion_survival, open_clip, provenance, write_sidecar
+from ..media import SYNTHETIC, FileClip, motion_survival, open_clip, provenance, write_sidecar
 from ..motion.animate import animate, resolve_reference
 from ..motion.auto import Evidence, choose, restore
 from ..motion.encoded import EncodedSources
@@ -47,7 +47,12 @@ def _add_magnify(parser: Parser) -> None:
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument("--alpha", metavar="A", help="factor, or auto for a target size of the motion")
     shared.add_regions(how)
-    parser.add_argument("--mask", metavar="FILE", help="picture: white is magnified, black is left as it is")
+    parser.add_argument(
+        "--mask", metavar="FILE", help="picture, or clip with one per frame: white is magnified, black left as it is"
+    )
+    parser.add_argument(
+        "--grow-mask", type=_pixels, default=0, metavar="PX", help="spread the mask by so many px (city-block distance)"
+    )
     shared.add_face(parser, "driver")
     shared.add_still_head(parser, ", and let it move again as it did afterwards")
     shared.add_magnifier(parser)
@@ -56,10 +61,16 @@ def _add_magnify(parser: Parser) -> None:
     parser.set_defaults(command=magnify_command)
 
 
+def _pixels(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number of px, 0 or more.")
+    return int(text)
+
+
 def magnify_command(arguments: argparse.Namespace) -> None:
     """Clip in, magnified clip out, at its own size."""
     clip, bar = shared.moving_clip_from(arguments), ProgressBar()
-    magnifier, checkpoint = load_magnifier(arguments.magnifier)
+    magnifier, checkpoint = shared.magnifier_from(arguments)
     regions, alpha = shared.regions_from(arguments), shared.alpha_from(arguments.alpha or "auto")
     box = shared.face_from(arguments, "driver", clip)
     if box is None and (regions is not None or arguments.still_head):
@@ -78,8 +89,15 @@ def magnify_command(arguments: argparse.Namespace) -> None:
         target = BACKBONES["flow"].target_pct_face
         alpha = factors = choose(view, box, target_pct_face=target, **about) if alpha is None else alpha
     check_alpha(alpha, magnifier.alpha_range)
-    mask = shared.mask_from(arguments.mask)
-    chunks = magnify(view, magnifier, alpha=factors, reference=arguments.reference, mask=mask, progress=bar)
+    chunks = magnify(
+        view,
+        magnifier,
+        alpha=factors,
+        reference=arguments.reference,
+        mask=shared.mask_from(arguments.mask),
+        grow_mask_px=arguments.grow_mask,
+        progress=bar,
+    )
     settings: dict[str, Any] = {"alpha": alpha} | ({} if regions is None else {"regions": str(regions)})
     if head is not None:
         chunks = restored(chunks, head, original=clip, progress=bar)
@@ -151,7 +169,7 @@ def _add_demagnify(parser: Parser) -> None:
 def demagnify_command(arguments: argparse.Namespace) -> None:
     """Generated clip in, clip at micro intensity out."""
     clip, bar = shared.moving_clip_from(arguments), ProgressBar()
-    magnifier, checkpoint = load_magnifier(arguments.magnifier)
+    magnifier, checkpoint = shared.magnifier_from(arguments)
     portrait, sides = _portrait(arguments)
     found = restore(
         clip,
@@ -257,7 +275,7 @@ def _write(
 ) -> None:
     """Write the result and, beside it, where it came from."""
     settings = {"command": arguments.name, "reference": arguments.reference, **settings}
-    writer = shared.writer_for(arguments, clip, {"comment": f"synthetic: made with magplus {json.dumps(settings)}"})
+    writer = shared.writer_for(arguments, clip, {"comment": f"{SYNTHETIC} {json.dumps(settings)}"})
     check_free(Path(f"{writer.path}.json"), overwrite=arguments.overwrite)
     record = provenance(inputs=[arguments.input, *inputs], weights=weights, settings=settings)
     with ExitStack() as stack:

@@ -84,16 +84,19 @@ class Sides:
             box = box.moved_by(outer.to_picture)
         return ClipCrop(crops=(crop,), boxes=(box,), picture=self.portrait_size)
 
+    def box_on_portrait(self, size: tuple[int, int]) -> FaceBox:
+        """The portrait's face on the picture of that size (height, width): the one animated, or the whole one."""
+        return self.source.box if size == self.source_size else self.portrait_crop.box(0)
+
     def box_on_square(self, clip: ClipInfo) -> FaceBox:
         """The portrait's face on a generated clip."""
         return self.source.box.moved_by(self.square(clip).to_crop)
 
     def box_on_result(self, clip: ClipInfo) -> FaceBox:
         """The portrait's face on a clip that is either the portrait, cropped or whole, or the generated square."""
-        if (clip.height, clip.width) == self.source_size:
-            return self.source.box
-        if (clip.height, clip.width) == self.portrait_size:
-            return self.portrait_crop.box(0)
+        size = (clip.height, clip.width)
+        if size in (self.source_size, self.portrait_size):
+            return self.box_on_portrait(size)
         return self.box_on_square(clip)
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from ...models.contracts import AlphaRange, DisplacementMagnifier, Magnifier
 from ...models.errors import MagPlusError
-from ..clip import CHUNK, Clip
+from ...models.registry import load_magnifier
+from ..clip import Clip
+from ..log import log
 from ..progress import Progress, silent
+from .masks import Mask, check_mask, in_step
 
 
 @torch.no_grad()
@@ -21,28 +25,29 @@ def magnify(
     *,
     alpha: float | Tensor,
     reference: int = 0,
-    mask: Tensor | None = None,
+    mask: Mask | None = None,
+    grow_mask_px: int = 0,
     stage: str = "magnify",
     progress: Progress = silent,
 ) -> Iterator[Tensor]:
     """Chunks ``(n, 3, H, W)`` of the magnified clip.
 
-    ``alpha`` is a number, or a map ``(H, W)`` on the reference frame. That frame, and everything where ``mask``
-    ``(H, W)`` is 0 or a map is 1, are the input's own pixels. An alpha outside the magnifier's range is an error.
+    ``alpha`` is a number, or a map ``(H, W)`` on the reference frame. That frame, and everything where ``mask`` is 0 or
+    a map is 1, are the input's own pixels. An alpha outside the magnifier's range is an error, one that its weights
+    were not trained for a warning.
     """
     still = clip.frame(reference)
     if isinstance(alpha, Tensor):
         alpha = alpha.to(still)
-        check_mask(alpha, still, what="map of alpha")
-    for factor in (alpha,) if isinstance(alpha, float | int) else alpha.aminmax():
-        check_alpha(float(factor), magnifier.alpha_range)
-    check_mask(mask, still)
-    state = magnifier.prepare(still, alpha, mask)
+        check_mask(alpha, clip, still, what="map of alpha")
+    _check_factors(alpha, magnifier)
+    check_mask(mask, clip, still)
+    state = magnifier.prepare(still, alpha)
     done = 0
-    for chunk in clip.chunks(CHUNK):
-        out = magnifier.run(state, chunk)
-        if mask is not None:
-            out = torch.where(mask > 0, out, chunk)
+    for chunk, part in in_step(clip, mask, grow_px=grow_mask_px):
+        out = magnifier.run(state, chunk, part)
+        if part is not None:
+            out = torch.where((part > 0).view(-1, 1, *part.shape[-2:]), out, chunk)
         if isinstance(alpha, Tensor):
             out = torch.where(alpha != 1, out, chunk)
         if done <= reference < done + len(chunk):
@@ -53,12 +58,17 @@ def magnify(
         yield out
 
 
-def check_mask(mask: Tensor | None, picture: Tensor, what: str = "mask") -> None:
-    """Refuse a mask of another size than its picture ``(3, H, W)``."""
-    if mask is not None and mask.shape != picture.shape[1:]:
-        raise MagPlusError(
-            f"The {what} has {mask.shape[1]} x {mask.shape[0]} px, the clip {picture.shape[2]} x {picture.shape[1]} "
-            f"px. Give a {what} of the clip's size."
+def _check_factors(alpha: float | Tensor, magnifier: Magnifier) -> None:
+    """Refuse factors that the magnifier does not take, and warn of those that it was not trained for."""
+    low, high = (float(one) for one in alpha.aminmax()) if isinstance(alpha, Tensor) else (alpha, alpha)
+    for factor in (low, high):
+        check_alpha(factor, magnifier.alpha_range)
+    if low < magnifier.alpha_range.trained_from:
+        log.warning(
+            "%s was trained for alpha %g and more: what it makes of %.3g is untrained there. 'builtin' is made for it.",
+            magnifier.name,
+            magnifier.alpha_range.trained_from,
+            low,
         )
 
 
@@ -68,6 +78,14 @@ def check_alpha(alpha: float, allowed: AlphaRange) -> None:
         raise MagPlusError(f"alpha must be a positive number, not {alpha:g}.")
     if alpha not in allowed:
         raise MagPlusError(f"alpha {alpha:g} is outside the range of this magnifier, {allowed}.")
+
+
+def measuring(magnifier: Magnifier) -> DisplacementMagnifier:
+    """The magnifier where it tells its displacement, otherwise the built-in one, which can measure for it."""
+    if hasattr(magnifier, "displacement"):
+        return cast(DisplacementMagnifier, magnifier)
+    log.info("%s tells no displacement: the built-in magnifier measures", magnifier.name)
+    return cast(DisplacementMagnifier, load_magnifier()[0])
 
 
 def estimator_of(magnifier: DisplacementMagnifier) -> Callable[[Tensor, Tensor], Tensor]:
