@@ -184,8 +184,9 @@ def test_both_faces_may_come_as_crops(pack, small, portrait):
     inner = (slice(None), slice(40, -40), slice(40, -40))
     assert (cropped[0] - direct[0])[inner].abs().mean() < 1e-3
     whole = {"generated": cropped[0], "original": small, "pixels": "source", "crop": cropped[4]}
-    images, _, gain = pack.run("MagPlusDemagnify", **whole, portrait=portrait)
+    images, _, gain, face = pack.run("MagPlusDemagnify", **whole, portrait=portrait)
     assert images.shape == (9, 96, 88, 3) and gain == pytest.approx(1, abs=0.1)
+    assert face == pytest.approx({**PORTRAIT_BOX, "angle": 0.0})
     expected = pack.run("MagPlusDemagnify", **whole | {"generated": direct[0], "crop": direct[4]}, portrait=portrait)[0]
     assert (images - expected).abs().mean() < 2e-4 < (expected - portrait).abs().mean()
     part = pack.run("MagPlusDemagnify", **whole | {"original": driving}, portrait=source)[0]
