@@ -19,6 +19,7 @@ from ..face.anatomy import FaceMap
 from ..face.crop import CroppedClip
 from ..face.frame import box_guides, frame_side, frame_sources
 from ..face.head import StillClip, measure_head, restored
+from ..face.regions import within_face
 from ..face.sides import Sides
 from ..log import log
 from ..measure import MotionCurve, compare, comparison_report, curve_csv, curve_report, measure_clip, whole_frame_box
@@ -88,6 +89,8 @@ def magnify_command(arguments: argparse.Namespace) -> None:
         about: Any = {"magnifier": magnifier, "reference": arguments.reference, "progress": bar}
         target = BACKBONES["flow"].target_pct_face
         alpha = factors = choose(view, box, target_pct_face=target, **about) if alpha is None else alpha
+        if head is not None and box is not None:
+            factors = within_face(alpha, box, (clip.info.height, clip.info.width))
     check_alpha(alpha, magnifier.alpha_range)
     chunks = magnify(
         view,
