@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from .arflow import arch as arflow
 from .checkpoint import Checkpoint, read_checkpoint
-from .contracts import AnimationBackbone, DisplacementMagnifier, Framing, Magnifier
+from .contracts import AnimationBackbone, DisplacementMagnifier, FlowEstimator, Framing, Magnifier
 from .errors import MagPlusError
 from .flow_transfer import arch as flow_transfer
+from .flowmag import arch as flowmag
 from .fomm import arch as fomm
 from .lkmag import arch as lkmag
 from .look_alikes import look_alike
 from .options import Option, read_options
+from .raft import arch as raft
 
 BUILTIN = "builtin"
 """Name that stands for the magnifier that comes with the pack."""
@@ -66,6 +69,20 @@ ARCHITECTURES = (
         title="First Order Motion Model, face weights (vox or vox-adv)",
         required_keys=fomm.REQUIRED_KEYS,
         build=fomm.networks,
+    ),
+    Architecture(
+        name="raft",
+        kind="flow estimator",
+        title="RAFT (large), optical flow",
+        required_keys=raft.REQUIRED_KEYS,
+        build=raft.build,
+    ),
+    Architecture(
+        name="arflow",
+        kind="flow estimator",
+        title="ARFlow (PWC-lite), optical flow",
+        required_keys=arflow.REQUIRED_KEYS,
+        build=arflow.build,
     ),
 )
 
@@ -139,6 +156,20 @@ def needs_displacement(magnifier: Magnifier, *, purpose: str) -> DisplacementMag
             f"{purpose} needs a magnifier that measures displacement, and {magnifier.name} does not. Use '{BUILTIN}'."
         )
     return magnifier  # type: ignore[return-value]
+
+
+def load_estimator(name: str | Path) -> tuple[FlowEstimator, Checkpoint]:
+    """The flow estimator in a file, and the file. Of FlowMag's training checkpoints the flow network of the loss."""
+    checkpoint = read_checkpoint(name)
+    inner = flowmag.flow_network(checkpoint.tensors)
+    checkpoint = replace(checkpoint, tensors=inner) if inner else checkpoint
+    architecture = identify(checkpoint)
+    if architecture.kind != "flow estimator":
+        raise MagPlusError(
+            f"{name} is {architecture.title}, not a flow estimator. Give raft-things.pth, pwclite_ar.tar, or a "
+            "training checkpoint of FlowMag, which holds one of the two."
+        )
+    return architecture.build(checkpoint.tensors), checkpoint
 
 
 def load_backbone(

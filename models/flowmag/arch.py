@@ -38,3 +38,9 @@ def network(tensors: Mapping[str, Tensor]) -> Generator:
 def weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What belongs to the network, under its own names, of a checkpoint's tensors. Foreign names stay as they are."""
     return {name.removeprefix(PREFIX): value for name, value in tensors.items() if not name.startswith(_TRAINING)}
+
+
+def flow_network(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The flow network that a training checkpoint holds beside FlowMag, under its own names; empty without one."""
+    (prefix,) = _TRAINING
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
