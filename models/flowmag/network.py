@@ -94,14 +94,14 @@ class Up(nn.Module):
 
 
 class Head(nn.Module):
-    """Features to pictures."""
+    """Features to pictures, in its own precision whatever that of the features is."""
 
     def __init__(self, channels_in: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(channels_in, 3, 1)
 
     def forward(self, features: Tensor) -> Tensor:
-        return torch.sigmoid(self.conv(features))
+        return torch.sigmoid(self.conv(features.to(self.conv.weight.dtype)))
 
 
 def doubled(features: Tensor, skip: Tensor) -> Tensor:
