@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 Guides = Mapping[str, Any]
 """What a backbone needs beyond pixels, by the names in its ``guide_names``.
@@ -65,6 +65,25 @@ class DisplacementMagnifier(Magnifier, Protocol):
 
     def render(self, state: Any, frames: Tensor, displacement: Tensor, mask: Tensor | None = None) -> Tensor:
         """Frames as `run` gives them, with a displacement of the caller's in place of the measured one."""
+        ...
+
+
+class Learner(Protocol):
+    """A magnifier whose weights are being trained: a copy, so that the one it was made of stays as it is."""
+
+    network: nn.Module
+    """All that is trained, and what has a training mode."""
+
+    def magnified(self, reference: Tensor, frames: Tensor, alpha: Tensor) -> Tensor:
+        """Magnified ``frames`` of pairs, all ``(N, 3, H, W)``, with one ``alpha`` ``(N,)`` each; gradients pass."""
+        ...
+
+    def magnifier(self) -> Magnifier:
+        """What has been learned so far as a magnifier of its own, frozen, on the CPU."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The same under the names of a weights file."""
         ...
 
 

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from .arflow import arch as arflow
 from .checkpoint import Checkpoint, read_checkpoint
-from .contracts import AnimationBackbone, DisplacementMagnifier, FlowEstimator, Framing, Magnifier
+from .contracts import AnimationBackbone, DisplacementMagnifier, FlowEstimator, Framing, Learner, Magnifier
 from .errors import MagPlusError
 from .flow_transfer import arch as flow_transfer
 from .flowmag import arch as flowmag
+from .flowmag.learner import FlowMagLearner
 from .fomm import arch as fomm
 from .lkmag import arch as lkmag
+from .lkmag.learner import LKMagLearner
 from .look_alikes import look_alike
 from .options import Option, read_options
 from .raft import arch as raft
@@ -156,6 +158,17 @@ def needs_displacement(magnifier: Magnifier, *, purpose: str) -> DisplacementMag
             f"{purpose} needs a magnifier that measures displacement, and {magnifier.name} does not. Use '{BUILTIN}'."
         )
     return magnifier  # type: ignore[return-value]
+
+
+LEARNERS: Mapping[str, Callable[[Any], Learner]] = {"lkmag": LKMagLearner, "flowmag": FlowMagLearner}
+"""How each magnifier is trained, by its name."""
+
+
+def learner_of(magnifier: Magnifier) -> Learner:
+    """A copy of a magnifier that can be trained."""
+    if magnifier.name not in LEARNERS:
+        raise MagPlusError(f"{magnifier.name} cannot be adapted. Give one of: {', '.join(LEARNERS)}.")
+    return LEARNERS[magnifier.name](magnifier)
 
 
 def load_estimator(name: str | Path) -> tuple[FlowEstimator, Checkpoint]:
