@@ -71,8 +71,15 @@ class DisplacementMagnifier(Magnifier, Protocol):
 class Learner(Protocol):
     """A magnifier whose weights are being trained: a copy, so that the one it was made of stays as it is."""
 
-    network: nn.Module
-    """All that is trained, and what has a training mode."""
+    @property
+    def network(self) -> nn.Module:
+        """All that is trained, and what has a training mode."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """Of Adam, where the user gives none."""
+        ...
 
     def magnified(self, reference: Tensor, frames: Tensor, alpha: Tensor) -> Tensor:
         """Magnified ``frames`` of pairs, all ``(N, 3, H, W)``, with one ``alpha`` ``(N,)`` each; gradients pass."""

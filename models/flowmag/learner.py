@@ -14,6 +14,8 @@ class FlowMagLearner:
     """Learner (`models.contracts.Learner`). In training mode the batch norms take the statistics of the batch, and
     their running ones, which a magnifier uses, follow with a momentum of 0.1, as upstream trains."""
 
+    learning_rate = 1e-4
+
     def __init__(self, magnifier: FlowMag) -> None:
         self.network = arch.network(arch.to_save(magnifier.weights)).requires_grad_(True)
         self._dtype = magnifier.network.dtype

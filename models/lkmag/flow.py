@@ -9,6 +9,10 @@ from ..sampling import pixel_grid, spline_coefficients
 from .network import LKMag, smoothed
 from .prior import Estimate, gather_evidence, trust_logits
 
+SURE_PX = 0.5
+"""Expected error of a displacement from which on its gradient fades: a picture that shows nothing of the reference has
+displacements without a meaning, and following them would drown the loss of colour, which gives it one."""
+
 
 class LucasKanadeFlow:
     """Flow estimator (`models.contracts.FlowEstimator`) without weights: lkmag's prior.
@@ -40,5 +44,6 @@ class LucasKanadeFlow:
         evidence = gather_evidence(level, spline_coefficients(second), grid, now)
         # Taking no step has no gradient, so it is not among the windows that share the weight.
         weights = trust_logits(evidence.error[:, :-1].detach()).softmax(1)
-        step = smoothed((evidence.steps[:, :-1] * weights[:, :, None]).sum(1))
+        error = (evidence.error[:, :-1].detach() * weights).sum(1, keepdim=True)
+        step = smoothed((evidence.steps[:, :-1] * weights[:, :, None]).sum(1) / (1 + error / SURE_PX**2))
         return found + step - step.detach()

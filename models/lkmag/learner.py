@@ -16,6 +16,8 @@ from .weigher import WindowWeigher
 class LKMagLearner:
     """Learner (`models.contracts.Learner`). Networks that the magnifier lacks start as those that change nothing."""
 
+    learning_rate = 1e-3
+
     def __init__(self, magnifier: LKMag) -> None:
         given = (magnifier.weigher, magnifier.refiner)
         weigher, refiner = (None if part is None else part.head.weight.shape[1] for part in given)

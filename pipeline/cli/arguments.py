@@ -9,12 +9,13 @@ from typing import NoReturn
 
 from torch import Tensor
 
-from ...models.contracts import AnimationBackbone
+from ...models.contracts import AnimationBackbone, FlowEstimator
 from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
-from ...models.registry import BACKBONES, BUILTIN, load_backbone
+from ...models.registry import BACKBONES, BUILTIN, load_backbone, load_estimator
 from ..face.box import box_from_mask, parse_box
 from ..log import log
+from ..measure import FARNEBACK
 from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_mask
 from ..motion.animate import Reference
 
@@ -50,6 +51,11 @@ def add_output(parser: Parser, *, required: bool = True) -> None:
 def add_magnifier(parser: Parser) -> None:
     """Which magnifier."""
     parser.add_argument("--magnifier", default=BUILTIN, metavar="FILE", help=f"a weights file (default: {BUILTIN})")
+
+
+def add_estimator(parser: Parser, what: str = "measures the motion", default: str = FARNEBACK.name) -> None:
+    """Which optical flow."""
+    parser.add_argument("--estimator", metavar="FILE", help=f"RAFT or ARFlow, which {what} (default: {default})")
 
 
 def add_reference(parser: Parser, *, best: bool = False) -> None:
@@ -161,6 +167,14 @@ def backbone_from(arguments: argparse.Namespace) -> tuple[AnimationBackbone, lis
         options[key] = value
     backbone, checkpoints = load_backbone(arguments.backbone, arguments.weights, options)
     return backbone, [checkpoint.path for checkpoint in checkpoints]
+
+
+def estimator_from(arguments: argparse.Namespace) -> tuple[FlowEstimator, list[Path]]:
+    """What measures the motion, and its file if it has one."""
+    if arguments.estimator is None:
+        return FARNEBACK, []
+    estimator, checkpoint = load_estimator(arguments.estimator)
+    return estimator, [checkpoint.path]
 
 
 def face_from(arguments: argparse.Namespace, side: str) -> FaceBox | None:

@@ -7,6 +7,7 @@ measured: on pairs of the clip that never change, before, now and then, and by a
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -40,11 +41,12 @@ JUDGED = 4
 
 @dataclass(frozen=True, kw_only=True)
 class AdaptSettings:
-    """What a user may choose. ``seconds`` None stands for no limit; alpha is drawn log-uniform between its ends."""
+    """What a user may choose. None stands for no limit of ``seconds``, and for a ``learning_rate`` that suits the
+    magnifier; alpha is drawn log-uniform between its ends."""
 
     steps: int = 300
     seconds: float | None = None
-    learning_rate: float = 1e-4
+    learning_rate: float | None = None
     batch: int = 2
     crop_px: int = 192
     alpha_low: float = 1.0
@@ -62,8 +64,27 @@ class Judgement:
     motion_error_px: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Adapted:
+    """What came of an adaptation: the best magnifier, its weights under the names of a file, numbers and a picture."""
+
+    magnifier: Magnifier
+    tensors: dict[str, Tensor]
+    report: dict[str, Any]
+    picture: Image.Image
+
+    def metadata(self, sha256: str) -> dict[str, str]:
+        """For a safetensors file; ``sha256`` is that of the weights it started from, empty without a file."""
+        told = {name: value for name, value in self.report.items() if name != "history"}
+        return {
+            "architecture": self.magnifier.name,
+            "adapted_from_sha256": sha256 or "builtin",
+            "adaptation": json.dumps(told),
+        }
+
+
 class Adaptation:
-    """A magnifier, learning. `run` may be left by any exception, a cancelling user's too: the best so far stays."""
+    """A magnifier, learning. `run` may be left by any exception, Cancel too: `result` is the best so far."""
 
     def __init__(
         self,
@@ -89,6 +110,7 @@ class Adaptation:
             self._learner = learner_of(magnifier)
         self._name = magnifier.name
         self._learner.network.to(self._judged[0].frames.device)
+        self._learning_rate = settings.learning_rate or self._learner.learning_rate
         self._best = self._snapshot()
         self._shown: list[Tensor] = []
 
@@ -114,28 +136,27 @@ class Adaptation:
             finally:
                 self.seconds = time.monotonic() - started
 
-    def magnifier(self) -> Magnifier:
-        """The best so far, ready to use."""
+    def result(self) -> Adapted:
+        """The best so far. Nothing can be trained on after it."""
         self._learner.network.load_state_dict(self._best)
-        return self._learner.magnifier()
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The best so far, as a weights file holds it."""
-        self._learner.network.load_state_dict(self._best)
-        return self._learner.tensors()
+        return Adapted(
+            magnifier=self._learner.magnifier(),
+            tensors=self._learner.tensors(),
+            report=self._report(),
+            picture=self.picture(),
+        )
 
     def picture(self) -> Image.Image:
         """The course of both numbers, and a magnified frame before and now."""
         told = [(one.step, one.loss, one.motion_error_px) for one in self.history]
         return adaptation_picture(told, self._shown)
 
-    def report(self) -> dict[str, Any]:
-        """All numbers, ready for JSON."""
+    def _report(self) -> dict[str, Any]:
         first, best = self.history[0], self.best
         return {
             "magnifier": self._name,
             "flow": self._estimator.name,
-            "settings": asdict(self.settings),
+            "settings": {**asdict(self.settings), "learning_rate": self._learning_rate},
             "crop_px": list(self._source.crop),
             "stopped": self.stopped,
             "steps": self.history[-1].step,
@@ -151,7 +172,7 @@ class Adaptation:
     def _train(self, progress: Progress, elapsed: Callable[[], float]) -> str:
         """Returns why it ended."""
         settings, network = self.settings, self._learner.network
-        optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+        optimiser = torch.optim.Adam(network.parameters(), lr=self._learning_rate)
         shown = self._judge(0)
         improved = 0
         for step in range(1, settings.steps + 1):
@@ -180,9 +201,7 @@ class Adaptation:
 
     def _loss(self, pairs: Pairs, magnified: Tensor) -> Any:
         flow = partial(self._estimator.flow, quick=True)
-        return magnification_loss(
-            flow, pairs.reference, pairs.frames, magnified, pairs.alpha, region=pairs.region
-        )
+        return magnification_loss(flow, pairs.reference, pairs.frames, magnified, pairs.alpha, region=pairs.region)
 
     @torch.no_grad()
     def _judge(self, step: int) -> Tensor:
@@ -191,9 +210,9 @@ class Adaptation:
         losses, errors, made = [], [], []
         for pair in self._judged:
             magnified = self._learner.magnified(pair.reference, pair.frames, pair.alpha).clamp(0, 1)
-            flows = (FARNEBACK.flow(pair.reference, picture) for picture in (magnified, pair.frames))
+            found, moved = (FARNEBACK.flow(pair.reference, picture) for picture in (magnified, pair.frames))
             losses.append(float(self._loss(pair, magnified).total))
-            errors.append(float(motion_error(*flows, pair.alpha, pair.region)))
+            errors.append(float(motion_error(found, moved, pair.alpha, pair.region)))
             made.append(magnified[0])
         now = Judgement(step=step, loss=_mean(losses), motion_error_px=_mean(errors))
         if not self.history or now.loss < self.best.loss:
@@ -212,6 +231,7 @@ def _mean(values: list[float]) -> float:
 
 
 def _check(settings: AdaptSettings) -> None:
-    for name in ("steps", "batch", "learning_rate", "crop_px"):
-        if not getattr(settings, name) > 0:
-            raise MagPlusError(f"{name} must be above 0, not {getattr(settings, name):g}.")
+    for name in ("steps", "batch", "learning_rate", "crop_px", "seconds"):
+        value = getattr(settings, name)
+        if value is not None and not value > 0:
+            raise MagPlusError(f"{name} must be above 0, not {value:g}.")

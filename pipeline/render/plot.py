@@ -33,7 +33,7 @@ LARGER = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One line: ``values`` over ``at``, times in ms or whatever the axis shows, and half the height of its noise band."""
+    """One line: ``values`` over ``at`` (ms, or what else the axis shows), and half the height of its noise band."""
 
     label: str
     at: Values
