@@ -35,7 +35,17 @@ class Architecture:
     kind: str
     title: str
     required_keys: frozenset[str]
-    build: Callable[[Mapping[str, Tensor]], Any]
+    build: Callable[..., Any]
+    """From its tensors, and its options by name."""
+    own: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict
+    """What belongs to it of a file's tensors, by the file's names: all that `convert` keeps."""
+    learner: Callable[[Any], Learner] | None = None
+    """How one that was built can be trained on."""
+    options: tuple[Option, ...] = ()
+    files: tuple[str, ...] = ()
+    """What its authors call the files they publish."""
+    origin: str = ""
+    """Where they publish them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +74,19 @@ ARCHITECTURES = (
         title="lkmag, the magnifier of this pack",
         required_keys=lkmag.REQUIRED_KEYS,
         build=lkmag.build,
+        learner=LKMagLearner,
+    ),
+    Architecture(
+        name="flowmag",
+        kind="magnifier",
+        title="FlowMag, a magnification network for alpha 1 to 16 (to 256 in two passes)",
+        required_keys=flowmag.REQUIRED_KEYS,
+        build=flowmag.build,
+        learner=FlowMagLearner,
+        own=flowmag.own,
+        options=flowmag.OPTIONS,
+        files=("raft_chkpt_00140.pth", "arflow_chkpt_00140.pth"),
+        origin="https://github.com/dangeng/flowmag (links in its README)",
     ),
     Architecture(
         name="fomm",
@@ -71,6 +94,7 @@ ARCHITECTURES = (
         title="First Order Motion Model, face weights (vox or vox-adv)",
         required_keys=fomm.REQUIRED_KEYS,
         build=fomm.networks,
+        own=fomm.own,
     ),
     Architecture(
         name="raft",
@@ -78,6 +102,8 @@ ARCHITECTURES = (
         title="RAFT (large), optical flow",
         required_keys=raft.REQUIRED_KEYS,
         build=raft.build,
+        files=("raft-things.pth",),
+        origin="https://github.com/princeton-vl/RAFT",
     ),
     Architecture(
         name="arflow",
@@ -85,6 +111,8 @@ ARCHITECTURES = (
         title="ARFlow (PWC-lite), optical flow",
         required_keys=arflow.REQUIRED_KEYS,
         build=arflow.build,
+        files=("pwclite_ar.tar (checkpoints/KITTI15)",),
+        origin="https://github.com/lliuz/ARFlow",
     ),
 )
 
@@ -138,17 +166,38 @@ def identify(checkpoint: Checkpoint) -> Architecture:
     )
 
 
-def load_magnifier(name: str | Path = BUILTIN) -> tuple[Magnifier, Checkpoint | None]:
-    """The built-in magnifier, or the one in a file, and the file it came from."""
+def load_magnifier(
+    name: str | Path = BUILTIN, options: Mapping[str, Any] | None = None
+) -> tuple[Magnifier, Checkpoint | None]:
+    """The built-in magnifier, or the one in a file, and the file it came from. Options may be words or typed values."""
     if str(name) == BUILTIN:
+        read_options((), options or {}, of="The built-in magnifier")
         return lkmag.builtin(), None
+    if not Path(name).is_file():
+        raise MagPlusError(f"There is no weights file {name}. {magnifier_files()}")
     checkpoint = read_checkpoint(name)
     architecture = identify(checkpoint)
     if architecture.kind != "magnifier":
         raise MagPlusError(
             f"{name} is {architecture.title}, not a magnifier. Give it where a {architecture.kind} goes."
         )
-    return architecture.build(checkpoint.tensors), checkpoint
+    chosen = read_options(architecture.options, options or {}, of=f"Magnifier '{architecture.name}'")
+    return architecture.build(checkpoint.tensors, **chosen), checkpoint
+
+
+def magnifier_files() -> str:
+    """Which files of weights there are for magnifiers, and what works without any."""
+    return f"Of the magnifiers, {_published('magnifier')}; '{BUILTIN}' needs no file."
+
+
+def estimator_files() -> str:
+    """Which files of weights there are for flow estimators."""
+    return f"Of the flow estimators, {_published('flow estimator')}; a training checkpoint of FlowMag holds one, too."
+
+
+def _published(kind: str) -> str:
+    published = [a for a in ARCHITECTURES if a.kind == kind and a.files]
+    return "; ".join(f"{a.name} takes {' or '.join(a.files)} from {a.origin}" for a in published)
 
 
 def needs_displacement(magnifier: Magnifier, *, purpose: str) -> DisplacementMagnifier:
@@ -160,28 +209,24 @@ def needs_displacement(magnifier: Magnifier, *, purpose: str) -> DisplacementMag
     return magnifier  # type: ignore[return-value]
 
 
-LEARNERS: Mapping[str, Callable[[Any], Learner]] = {"lkmag": LKMagLearner, "flowmag": FlowMagLearner}
-"""How each magnifier is trained, by its name."""
-
-
 def learner_of(magnifier: Magnifier) -> Learner:
     """A copy of a magnifier that can be trained."""
-    if magnifier.name not in LEARNERS:
-        raise MagPlusError(f"{magnifier.name} cannot be adapted. Give one of: {', '.join(LEARNERS)}.")
-    return LEARNERS[magnifier.name](magnifier)
+    learners = {a.name: a.learner for a in ARCHITECTURES if a.learner is not None}
+    if magnifier.name not in learners:
+        raise MagPlusError(f"{magnifier.name} cannot be adapted. Give one of: {', '.join(learners)}.")
+    return learners[magnifier.name](magnifier)
 
 
 def load_estimator(name: str | Path) -> tuple[FlowEstimator, Checkpoint]:
     """The flow estimator in a file, and the file. Of FlowMag's training checkpoints the flow network of the loss."""
+    if not Path(name).is_file():
+        raise MagPlusError(f"There is no weights file {name}. {estimator_files()}")
     checkpoint = read_checkpoint(name)
     inner = flowmag.flow_network(checkpoint.tensors)
     checkpoint = replace(checkpoint, tensors=inner) if inner else checkpoint
     architecture = identify(checkpoint)
     if architecture.kind != "flow estimator":
-        raise MagPlusError(
-            f"{name} is {architecture.title}, not a flow estimator. Give raft-things.pth, pwclite_ar.tar, or a "
-            "training checkpoint of FlowMag, which holds one of the two."
-        )
+        raise MagPlusError(f"{name} is {architecture.title}, not a flow estimator. {estimator_files()}")
     return architecture.build(checkpoint.tensors), checkpoint
 
 

@@ -68,8 +68,8 @@ class AdaptMagnifier(io.ComfyNode):  # type: ignore[misc]
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="What the loss counts (white), such as the face: crops are taken there. One mask of the "
-                    "clip's size; not connected, the whole picture.",
+                    tooltip="What the loss counts (white), such as the face: crops are taken there. Of one that "
+                    "changes that of the reference frame is used; not connected, the whole picture.",
                 ),
                 magnifier_input(),
                 FlowEstimator.Input(
@@ -136,7 +136,7 @@ class _Wires:
             clip,
             settings=settings,
             estimator=estimator,
-            region=convert.one_mask(self.mask, clip.device),
+            region=convert.to_mask(self.mask, clip.device),
         )
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..models.errors import MagPlusError
-from ..models.options import Option
 from ..models.registry import BACKBONES, BackboneSpec, load_backbone
 from . import convert, host
 from .host import io
-from .wires import Backbone, Loaded
+from .wires import Backbone, Loaded, option_input
 
 NOTHING_YET = f"(no file in models/{host.KIND})"
 
@@ -86,26 +84,11 @@ def _file_input(id: str, what: str) -> Any:
 
 def _option_inputs(backbone: str) -> list[Any]:
     """A widget for every option of a model."""
-    return [_option_input(option) for option in BACKBONES[backbone].options]
-
-
-def _option_input(option: Option) -> Any:
-    about: dict[str, Any] = {"default": option.default, "tooltip": f"{option.help[:1].upper()}{option.help[1:]}."}
-    if option.choices:
-        return io.Combo.Input(option.name, options=list(option.choices), **about)
-    if isinstance(option.default, bool):
-        return io.Boolean.Input(option.name, **about)
-    return io.Int.Input(option.name, min=option.low, max=option.high, **about)
+    return [option_input(option) for option in BACKBONES[backbone].options]
 
 
 def _missing(backbone: str, name: str | None) -> bool | str:
-    """What ComfyUI takes for "fine" (True), or the complaint. A name of None comes from another node later."""
-    try:
-        if name is not None:
-            host.weight_path(name)
-    except MagPlusError as error:
-        return f"{error} {_origin(BACKBONES[backbone])}"
-    return True
+    return convert.missing_file(name, _origin(BACKBONES[backbone]))
 
 
 def _origin(spec: BackboneSpec) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..models.registry import load_estimator
+from ..models.registry import estimator_files, load_estimator
 from . import convert, host
 from .generators import NOTHING_YET
 from .host import io
@@ -34,6 +34,11 @@ class LoadFlow(io.ComfyNode):  # type: ignore[misc]
             ],
             outputs=[FlowEstimator.Output("estimator", tooltip="For Motion Report and Adapt Magnifier.")],
         )
+
+    @classmethod
+    def validate_inputs(cls, weights: str | None) -> bool | str:
+        """A file that is not there is refused before anything runs, with where to get it."""
+        return convert.missing_file(weights, estimator_files())
 
     @classmethod
     def fingerprint_inputs(cls, weights: str) -> str:

@@ -64,16 +64,21 @@ def build(checkpoints: list[Checkpoint], options: Mapping[str, Any]) -> Fomm:
     return Fomm(detector, generator.fold(dtype_of(options["precision"])), motion)
 
 
+def own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A file's tensors without what only training needs."""
+    return {name: value for name, value in tensors.items() if not name.startswith(_TRAINING)}
+
+
 def networks(tensors: Mapping[str, Tensor], *, align_corners: bool = False) -> tuple[KeypointDetector, Generator]:
     """Detector and generator in their plain form, frozen."""
-    kept = {name: value for name, value in tensors.items() if not name.startswith(_TRAINING)}
+    kept = own(tensors)
     detector, generator = KeypointDetector(jacobian=True), Generator(align_corners=align_corners)
     parts = {"kp_detector.": detector, "generator.": generator}
     stray = sorted(name for name in kept if not name.startswith(tuple(parts)))
     if stray:
         raise MagPlusError(f"These weights do not fit FOMM: {len(stray)} unexpected ({', '.join(stray[:3])}).")
     for prefix, network in parts.items():
-        own = {name.removeprefix(prefix): value for name, value in kept.items() if name.startswith(prefix)}
-        load_strictly(network, own, what=f"FOMM's {prefix.rstrip('.')}")
+        inside = {name.removeprefix(prefix): value for name, value in kept.items() if name.startswith(prefix)}
+        load_strictly(network, inside, what=f"FOMM's {prefix.rstrip('.')}")
         network.train(False).requires_grad_(False)
     return detector, generator

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ...models.checkpoint import Checkpoint, write_safetensors
 from ...models.errors import MagPlusError
-from ...models.registry import load_estimator, load_magnifier
+from ...models.registry import load_estimator
 from ..clip import SpooledClip
 from ..log import log
 from ..motion.adapt import Adaptation, AdaptSettings
@@ -51,7 +51,7 @@ def adapt_command(arguments: argparse.Namespace) -> None:
         raise MagPlusError(f"{out}: the result must be named *.safetensors.")
     for path in (out, *([Path(arguments.plot)] if arguments.plot else [])):
         check_free(path, overwrite=arguments.overwrite)
-    magnifier, checkpoint = load_magnifier(arguments.magnifier)
+    magnifier, checkpoint = shared.magnifier_from(arguments)
     clip = shared.moving_clip_from(arguments)
     with ExitStack() as stack:
         # Frames are read in any order, which a compressed file is slow at.

@@ -67,7 +67,7 @@ def inspect_file(arguments: argparse.Namespace) -> None:
 
 
 def convert_file(arguments: argparse.Namespace) -> None:
-    """Write the tensors of a known network as safetensors."""
+    """Write the tensors of a known network as safetensors, without what only its training needed."""
     out = Path(arguments.out)
     if out.suffix != ".safetensors":
         raise MagPlusError(f"{out}: the result must be named *.safetensors.")
@@ -77,5 +77,5 @@ def convert_file(arguments: argparse.Namespace) -> None:
     architecture = identify(checkpoint)
     architecture.build(checkpoint.tensors)
     metadata = {**checkpoint.metadata, "architecture": architecture.name, "source_sha256": checkpoint.sha256}
-    files.write_safetensors(checkpoint.tensors, out, metadata)
+    files.write_safetensors(architecture.own(checkpoint.tensors), out, metadata)
     sys.stdout.write(f"{out}: {architecture.title}, sha256 {files.sha256_of(out)}\n")

@@ -27,6 +27,7 @@ from ..clip import Clip
 from ..measure.flow import FARNEBACK
 from ..progress import Progress, silent
 from ..render.adaptation import adaptation_picture, as_frame
+from .masks import Mask
 from .pairs import Pairs, PairSource, log_range
 
 EVERY = 10
@@ -93,7 +94,7 @@ class Adaptation:
         *,
         settings: AdaptSettings,
         estimator: FlowEstimator | None = None,
-        region: Tensor | None = None,
+        region: Mask | None = None,
     ) -> None:
         _check(settings)
         alphas = log_range(settings.alpha_low, settings.alpha_high)

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...models.errors import MagPlusError
 from ..clip import Clip
 from ..window import busiest
-from .magnify import check_mask
+from .masks import Mask, check_mask
 
 COARSE = 64
 """Sides of crops are multiples of it, so that no flow network has to pad them."""
@@ -48,20 +48,22 @@ class Pairs:
 class PairSource:
     """Draws pairs from a clip whose frames can be read in any order.
 
-    ``region`` ``(H, W)`` in [0, 1] weighs pixels; crops are drawn where it is not 0. ``alphas`` are the smallest and
-    the largest factor; between them their logarithm is spread evenly.
+    ``region`` in [0, 1] weighs the pixels of the reference; crops are drawn where it is not 0. Of masks that change
+    over the clip that of the reference counts. ``alphas`` are the smallest and the largest factor; between them their
+    logarithm is spread evenly.
     """
 
     def __init__(
-        self, clip: Clip, *, reference: int, region: Tensor | None, crop_px: int, alphas: tuple[float, float], seed: int
+        self, clip: Clip, *, reference: int, region: Mask | None, crop_px: int, alphas: tuple[float, float], seed: int
     ) -> None:
-        self._clip, self._alphas, self._region = clip, alphas, region
+        self._clip, self._alphas = clip, alphas
         self._still = clip.frame(reference)
         count = clip.info.count or 0
         if count < 2:
             raise MagPlusError(f"{clip.info.name} has a single frame; motion needs at least two. Give a clip.")
-        check_mask(region, self._still)
-        if region is not None and not bool((region > 0).any()):
+        check_mask(region, clip, self._still)
+        self._region = region if region is None or isinstance(region, Tensor) else region.frame(reference).mean(0)
+        if self._region is not None and not bool((self._region > 0).any()):
             raise MagPlusError("The mask of the region is black everywhere. Paint what counts in white.")
         self._others = [index for index in range(count) if index != reference]
         self.crop = (crop_side(clip.info.height, crop_px), crop_side(clip.info.width, crop_px))
