@@ -12,8 +12,8 @@ from torch import Tensor
 from .canvas import SERIES, Canvas
 from .plot import FONT_PX, PANEL_HEIGHT_PX, Series, draw_panel
 
-WIDTH_PX = 512
-"""As wide as a running picture may be without being reduced."""
+WIDTH_PX, HEIGHT_PX = 512, 512
+"""As large as a running picture may be without being reduced."""
 
 HEAD_PX, LABEL_PX = 64, 26
 LABELS = ("frame", "magnified, before", "magnified, now")
@@ -37,7 +37,7 @@ def adaptation_picture(history: Sequence[tuple[int, float, float]], pictures: Se
     side = WIDTH_PX // len(LABELS)
     for k, label in enumerate(LABELS):
         canvas.text(k * side + 6, HEAD_PX + PANEL_HEIGHT_PX + 4, label, size=FONT_PX - 2)
-    return _above(canvas.image(), [_reduced(picture, side) for picture in pictures])
+    return _above(canvas.image(), [_reduced(picture, side, HEIGHT_PX - canvas.height) for picture in pictures])
 
 
 def _above(chart: Image.Image, pictures: Sequence[Image.Image]) -> Image.Image:
@@ -48,10 +48,13 @@ def _above(chart: Image.Image, pictures: Sequence[Image.Image]) -> Image.Image:
     return whole
 
 
-def _reduced(picture: Tensor, width: int) -> Image.Image:
+def _reduced(picture: Tensor, width: int, height: int) -> Image.Image:
+    """As large as it can be in that room."""
     values = picture.detach().clamp(0, 1).mul(255).round().to("cpu", torch.uint8).permute(1, 2, 0).contiguous().numpy()
     image = Image.fromarray(values)
-    return image.resize((width, round(width * image.height / image.width)), Image.Resampling.LANCZOS)
+    scale = min(width / image.width, height / image.height)
+    size = (max(1, round(scale * image.width)), max(1, round(scale * image.height)))
+    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def as_frame(picture: Image.Image) -> Tensor:
