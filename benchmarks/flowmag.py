@@ -1,7 +1,8 @@
 """What each step of FlowMag's loop gives, against the official code's work per frame. One processor thread.
 
 The baseline is the plain network, which passes the same goldens (tests/models/test_flowmag.py): for each frame all 38
-channels anew, norms, one frame at a time. Weights are deterministic, the work does not depend on them.
+channels anew, norms, one frame at a time. (One copy of the official code, a padding by nothing, is in no row.) Weights
+are deterministic, the work does not depend on them.
 Run: python benchmarks/flowmag.py [side in px, 256]
 """
 

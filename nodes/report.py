@@ -58,6 +58,7 @@ class MotionReport(io.ComfyNode):  # type: ignore[misc]
                     "source_box",
                     "Face box on generated and restored clip, in px, without 'crop'.",
                 ),
+                box_socket("restored_box", "Face box on the restored clip: connect it from De-magnify Motion."),
                 FlowEstimator.Input(
                     "estimator",
                     optional=True,
@@ -83,6 +84,7 @@ class MotionReport(io.ComfyNode):  # type: ignore[misc]
         crop: Sides | None = None,
         driving_box: Any = None,
         source_box: Any = None,
+        restored_box: Any = None,
         estimator: Loaded | None = None,
         **clips: Tensor | None,
     ) -> Any:
@@ -91,8 +93,10 @@ class MotionReport(io.ComfyNode):  # type: ignore[misc]
         about: dict[str, Any] = {"rate": convert.rate_of(fps), "device": host.device() if estimator else convert.CPU}
         found = {stage: convert.maybe_clip(clips.get(f"{stage}_clip"), name=stage, **about) for stage in STAGES}
         stages = {stage: clip for stage, clip in found.items() if clip is not None}
-        sides = {"driving": given_box(driving_box, reference=reference_index), "source": given_box(source_box)}
-        boxes = chain_boxes(stages, crop, **sides)
+        given = {"driving": driving_box, "source": source_box, "restored": restored_box}
+        boxes = chain_boxes(
+            stages, crop, **{side: given_box(box, reference=reference_index) for side, box in given.items()}
+        )
         with host.running(pictures=False) as progress:
             by = estimator.ready() if estimator else FARNEBACK
             report = report_chain(stages, boxes, reference=reference_index, estimator=by, progress=progress)

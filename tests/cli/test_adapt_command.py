@@ -15,7 +15,6 @@ from magplus.pipeline.measure import STAGES
 from magplus.pipeline.media import FFV1, ClipWriter
 
 
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A clip of 48 px, a mask, ARFlow's weights and a portrait."""

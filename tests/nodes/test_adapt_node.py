@@ -9,7 +9,6 @@ import pytest
 import torch
 from falling import falling
 
-
 STEPS = {"steps": 2, "batch": 1, "alpha_low": 2.0, "alpha_high": 6.0}
 
 
@@ -108,4 +107,3 @@ def test_cancel_keeps_the_best_so_far(standalone, small, monkeypatch):
     numbers = json.loads(report)
     assert (numbers["stopped"], numbers["best_step"], numbers["steps"]) == ("cancelled", 4, 4)
     assert len(ticks) == 4, "nothing was trained again"
-

@@ -1,8 +1,11 @@
 """FlowMag in a graph, with weights that magnify four times by construction (tests/flowmag_files.py)."""
 
+import json
+
 import flowmag_files
 import pytest
 import torch
+from magplus.pipeline.cli import main
 
 NAME = "four.safetensors"
 GAIN = 4.0
@@ -69,3 +72,16 @@ def test_precision_belongs_to_flowmag(loaded):
     assert wire.model.network.dtype == torch.bfloat16
     with pytest.raises(pack.error, match="no option 'precision'"):
         pack.run("MagPlusLoadMagnifier", precision="bfloat16")
+
+
+def test_the_template_runs_with_its_file_and_names_it_without(root, tmp_path, capfd):
+    template = root / "workflows" / "Magnify with FlowMag.json"
+    nodes = {node["type"]: node for node in json.loads(template.read_text())["nodes"]}
+    (model,) = nodes["MagPlusLoadMagnifier"]["properties"]["models"]
+    assert model == {"name": nodes["MagPlusLoadMagnifier"]["widgets_values"][0], "directory": "magplus"}
+    words = ["workflow", str(template), "--set", "Clip.stop_frame=3", "--models", str(tmp_path), "--out", str(tmp_path)]
+    assert main(words) == 2
+    assert f"no file {model['name']}" in capfd.readouterr().err
+    flowmag_files.saved(tmp_path / model["name"], flowmag_files.linear(GAIN))
+    assert main(words) == 0
+    assert len(list(tmp_path.rglob("flowmag_*.mkv"))) == 1
