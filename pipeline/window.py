@@ -10,6 +10,8 @@ STEP_PX = 16
 
 def busiest(change: Tensor, size: tuple[int, int]) -> tuple[int, int]:
     """Top and left of the window of ``size`` with the largest sum of ``change`` ``(H, W)``, to 16 px."""
-    sums = F.avg_pool2d(change[None, None], size, stride=STEP_PX)
-    row, column = divmod(int(sums.argmax()), sums.shape[-1])
-    return row * STEP_PX, column * STEP_PX
+    rest = STEP_PX - 1  # without it, up to 15 rows and columns at the end would be in no window
+    sums = F.avg_pool2d(F.pad(change, (0, rest, 0, rest))[None, None], size, stride=STEP_PX)
+    places = divmod(int(sums.argmax()), sums.shape[-1])
+    top, left = (min(k * STEP_PX, whole - cut) for k, whole, cut in zip(places, change.shape, size, strict=True))
+    return top, left

@@ -78,7 +78,8 @@ class PairSource:
         """The same pairs whenever asked: frames spread over the clip, cut where it changes most."""
         picks = torch.linspace(0, len(self._others) - 1, min(count, len(self._others))).round().int().unique().tolist()
         frames = [self._clip.frame(self._others[pick]) for pick in picks]
-        change = sum(((frame - self._still).abs().mean(0) for frame in frames), self._still.new_zeros(()))
+        # A little everywhere, so that a region in which nothing moves is found too.
+        change = sum(((frame - self._still).abs().mean(0) for frame in frames), self._still.new_tensor(1e-6))
         place = busiest(change if self._region is None else change * self._region, self.crop)
         spread = [(k + 0.5) / len(frames) for k in range(len(frames))]
         return self._pairs([self._cut(frame, *place) for frame in frames], [self._factor(part) for part in spread])
