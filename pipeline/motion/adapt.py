@@ -8,6 +8,7 @@ measured: on pairs of the clip that never change, before, now and then, and by a
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -24,6 +25,7 @@ from ...models.flowmag.losses import magnification_loss, motion_error
 from ...models.lkmag.flow import LucasKanadeFlow
 from ...models.registry import learner_of
 from ..clip import Clip
+from ..log import log
 from ..measure.flow import FARNEBACK
 from ..progress import Progress, silent
 from ..render.adaptation import adaptation_picture, as_frame
@@ -105,12 +107,14 @@ class Adaptation:
             clip, reference=settings.reference, region=region, crop_px=settings.crop_px, alphas=alphas,
             seed=settings.seed,
         )  # fmt: skip
-        self._judged = self._source.fixed(JUDGED).split()
+        self._judged = [
+            (pair, FARNEBACK.flow(pair.reference, pair.frames)) for pair in self._source.fixed(JUDGED).split()
+        ]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self._learner = learner_of(magnifier)
         self._name = magnifier.name
-        self._learner.network.to(self._judged[0].frames.device)
+        self._learner.network.to(self._judged[0][0].frames.device)
         self._learning_rate = settings.learning_rate or self._learner.learning_rate
         self._best = self._snapshot()
         self._shown: list[Tensor] = []
@@ -178,7 +182,8 @@ class Adaptation:
         improved = 0
         for step in range(1, settings.steps + 1):
             network.train()
-            self._step(optimiser, self._source.draw(settings.batch))
+            if shown is None or not self._step(optimiser, self._source.draw(settings.batch)):
+                return self._ran_away()
             late = settings.seconds is not None and elapsed() >= settings.seconds
             if step % EVERY == 0 or step == settings.steps or late:
                 before = self.best.loss
@@ -191,36 +196,49 @@ class Adaptation:
                 return "early stop"
         return "steps"
 
-    def _step(self, optimiser: torch.optim.Optimizer, pairs: Pairs) -> None:
+    def _step(self, optimiser: torch.optim.Optimizer, pairs: Pairs) -> bool:
+        """Whether the loss was a number."""
         optimiser.zero_grad(set_to_none=True)
         magnified = self._learner.magnified(pairs.reference, pairs.frames, pairs.alpha)
         loss = self._loss(pairs, magnified).total
         if not bool(loss.isfinite()):
-            raise MagPlusError("The adaptation ran away: its loss is no number any more. Lower learning_rate.")
+            return False
         loss.backward()
         optimiser.step()
+        return True
+
+    def _ran_away(self) -> str:
+        if not self.has_learned:
+            raise MagPlusError("The adaptation ran away: its loss is no number any more. Lower learning_rate.")
+        log.warning("adapt: the loss is no number any more; the best so far is kept. Lower learning_rate.")
+        return "ran away"
 
     def _loss(self, pairs: Pairs, magnified: Tensor) -> Any:
         flow = partial(self._estimator.flow, quick=True)
         return magnification_loss(flow, pairs.reference, pairs.frames, magnified, pairs.alpha, region=pairs.region)
 
     @torch.no_grad()
-    def _judge(self, step: int) -> Tensor:
-        """Measure, as a magnifier would do it, and remember the best; gives the running picture."""
+    def _judge(self, step: int) -> Tensor | None:
+        """Measure, as a magnifier would do it, and remember the best.
+
+        Gives the running picture, or None where the weights give no numbers.
+        """
         self._learner.network.train(False)
         losses, errors, made = [], [], []
-        for pair in self._judged:
+        for pair, moved in self._judged:
             magnified = self._learner.magnified(pair.reference, pair.frames, pair.alpha).clamp(0, 1)
-            found, moved = (FARNEBACK.flow(pair.reference, picture) for picture in (magnified, pair.frames))
             losses.append(float(self._loss(pair, magnified).total))
+            found = FARNEBACK.flow(pair.reference, magnified)
             errors.append(float(motion_error(found, moved, pair.alpha, pair.region)))
             made.append(magnified[0])
+        if not all(map(math.isfinite, losses + errors)):
+            return None
         now = Judgement(step=step, loss=_mean(losses), motion_error_px=_mean(errors))
         if not self.history or now.loss < self.best.loss:
             self._best = self._snapshot()
         self.history.append(now)
         before = self._shown[1] if self._shown else made[-1]
-        self._shown = [self._judged[-1].frames[0], before, made[-1]]
+        self._shown = [self._judged[-1][0].frames[0], before, made[-1]]
         return as_frame(self.picture())
 
     def _snapshot(self) -> dict[str, Tensor]:

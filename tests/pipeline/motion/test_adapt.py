@@ -168,6 +168,27 @@ def test_a_run_that_gets_worse_gives_back_what_it_started_from(clip):
     assert adaptation.result().report["best_step"] == 0
 
 
+def test_a_run_that_ends_in_no_number_keeps_the_best_so_far(clip, monkeypatch):
+    monkeypatch.setattr(adapt, "EVERY", 2)
+    real, asked = falling(), []
+
+    def breaks(*given, **more):
+        asked.append(0)
+        loss = real(*given, **more)
+        loss.total = loss.total * (float("nan") if len(asked) > limit else 1.0)
+        return loss
+
+    monkeypatch.setattr(adapt, "magnification_loss", breaks)
+    settings = AdaptSettings(steps=50, **FAST)
+    limit = 13
+    adaptation = Adaptation(tiny(clip.frames), clip, settings=settings, estimator=Unmoved())
+    adaptation.run()
+    assert adaptation.stopped == "ran away" and adaptation.result().report["best_step"] == 4
+    limit = 0
+    with pytest.raises(MagPlusError, match="ran away"):
+        Adaptation(tiny(clip.frames), clip, settings=settings, estimator=Unmoved()).run()
+
+
 def test_crops_fit_the_clip_and_the_networks():
     assert [crop_side(side, 192) for side in (16, 100, 127, 128, 150, 256, 762)] == [16, 100, 127, 128, 128, 192, 192]
     assert [crop_side(762, limit) for limit in (64, 200, 512)] == [128, 192, 512]
