@@ -14,8 +14,10 @@ from .contracts import AnimationBackbone, DisplacementMagnifier, Framing, Magnif
 from .errors import MagPlusError
 from .flow_transfer import arch as flow_transfer
 from .fomm import arch as fomm
+from .guides import Guide
 from .lkmag import arch as lkmag
 from .look_alikes import look_alike
+from .metaportrait import arch as metaportrait
 from .options import Option, read_options
 
 BUILTIN = "builtin"
@@ -31,6 +33,8 @@ class Architecture:
     title: str
     required_keys: frozenset[str]
     build: Callable[[Mapping[str, Tensor]], Any]
+    training: tuple[str, ...] = ()
+    """Beginnings of keys that only training needs; `convert` leaves them out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,8 @@ class BackboneSpec:
     origin: str = ""
     """Where its authors publish them."""
     options: tuple[Option, ...] = ()
+    guides: tuple[Guide, ...] = ()
+    """What users can give beside the pictures."""
     framing: Framing
     target_pct_face: float
     """Peak motion the backbone is assumed to answer to, in percent of the face width. A guess until it is measured."""
@@ -66,6 +72,15 @@ ARCHITECTURES = (
         title="First Order Motion Model, face weights (vox or vox-adv)",
         required_keys=fomm.REQUIRED_KEYS,
         build=fomm.networks,
+        training=fomm.TRAINING,
+    ),
+    Architecture(
+        name="metaportrait",
+        kind="backbone",
+        title="MetaPortrait, base model at 256 px",
+        required_keys=metaportrait.REQUIRED_KEYS,
+        build=metaportrait.base_model,
+        training=metaportrait.TRAINING,
     ),
 )
 
@@ -88,6 +103,18 @@ BACKBONES = {
         framing=fomm.FRAMING,
         target_pct_face=3.0,
         build=fomm.build,
+    ),
+    "metaportrait": BackboneSpec(
+        name="metaportrait",
+        title="MetaPortrait: 669 landmarks, warp and refine",
+        architectures=frozenset({"metaportrait"}),
+        files=("ckpt_base.pth.tar (from 500 MiB)",),
+        origin="https://github.com/Meta-Portrait/MetaPortrait",
+        options=metaportrait.OPTIONS,
+        guides=metaportrait.GUIDES,
+        framing=metaportrait.FRAMING,
+        target_pct_face=3.0,
+        build=metaportrait.build,
     ),
 }
 

@@ -36,11 +36,12 @@ def list_backbones(_: argparse.Namespace) -> None:
             spec.title,
             ", ".join(spec.files) or "none needed",
             ", ".join(option.name for option in spec.options) or "none",
+            ", ".join(guide.name for guide in spec.guides) or "none",
             f"{spec.framing.size} px, {spec.framing.scale:g} x face height",
         ]
         for spec in BACKBONES.values()
     ]
-    sys.stdout.write(render_table(["name", "what it is", "files", "options", "framing"], rows) + "\n")
+    sys.stdout.write(render_table(["name", "what it is", "files", "options", "guides", "framing"], rows) + "\n")
 
 
 def inspect_file(arguments: argparse.Namespace) -> None:
@@ -77,5 +78,6 @@ def convert_file(arguments: argparse.Namespace) -> None:
     architecture = identify(checkpoint)
     architecture.build(checkpoint.tensors)
     metadata = {**checkpoint.metadata, "architecture": architecture.name, "source_sha256": checkpoint.sha256}
-    files.write_safetensors(checkpoint.tensors, out, metadata)
+    kept = {n: v for n, v in checkpoint.tensors.items() if not n.startswith(architecture.training)}
+    files.write_safetensors(kept, out, metadata)
     sys.stdout.write(f"{out}: {architecture.title}, sha256 {files.sha256_of(out)}\n")

@@ -3,11 +3,15 @@
 import functools
 import json
 import math
+from pathlib import Path
 
 import detfill
 import numpy as np
 import torch
+from magplus.models.checkpoint import Checkpoint
+from magplus.models.metaportrait import arch
 from magplus.models.metaportrait.base import Drawing
+from magplus.models.options import read_options
 
 
 @functools.cache
@@ -47,6 +51,12 @@ def _settle(state, layer):
 def flat():
     """As our safetensors files hold it."""
     return {f"generator.{name}": value for name, value in base().items()}
+
+
+def backbone(**options):
+    """The backbone built from it."""
+    file = Checkpoint(path=Path("metaportrait.safetensors"), tensors=flat(), metadata={}, sha256="0")
+    return arch.build([file], read_options(arch.OPTIONS, options, of="MetaPortrait"))
 
 
 def source():

@@ -7,7 +7,7 @@ import pytest
 import synth
 import torch
 from magplus.models import registry
-from magplus.models.contracts import AlphaRange, DriveResult
+from magplus.models.contracts import AlphaRange, DriveResult, PerFrame
 from magplus.models.errors import MagPlusError
 from magplus.models.geometry import FaceBox, similarity
 from magplus.models.lkmag import arch
@@ -153,7 +153,7 @@ def test_animate_hands_guides_over_frame_by_frame(clip):
             seen.append((len(frames), guides["per_frame"].tolist(), guides["fixed"]))
             return DriveResult(frames=frames)
 
-    guides = {"per_frame": torch.arange(9), "fixed": "x"}
+    guides = {"per_frame": PerFrame(values=torch.arange(9)), "fixed": "x"}
     out = list(animate(Spy(), torch.rand(1, 3, 16, 16), clip, reference=3, guides=guides))
     assert sum(len(result.frames) for result in out) == 9
     assert seen[0] == ("reference", [3], "x")
