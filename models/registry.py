@@ -18,6 +18,8 @@ from .guides import Guide
 from .lkmag import arch as lkmag
 from .look_alikes import look_alike
 from .metaportrait import arch as metaportrait
+from .metaportrait import superres_arch as superres
+from .metaportrait.superres import SuperResolver
 from .options import Option, read_options
 
 BUILTIN = "builtin"
@@ -81,6 +83,13 @@ ARCHITECTURES = (
         required_keys=metaportrait.REQUIRED_KEYS,
         build=metaportrait.base_model,
         training=metaportrait.TRAINING,
+    ),
+    Architecture(
+        name="metaportrait_sr",
+        kind="super-resolution",
+        title="MetaPortrait's temporal super-resolution (temporal_gfpgan)",
+        required_keys=superres.REQUIRED_KEYS,
+        build=superres.superresolver,
     ),
 )
 
@@ -157,6 +166,18 @@ def load_magnifier(name: str | Path = BUILTIN) -> tuple[Magnifier, Checkpoint | 
             f"{name} is {architecture.title}, not a magnifier. Give it where a {architecture.kind} goes."
         )
     return architecture.build(checkpoint.tensors), checkpoint
+
+
+def load_superresolver(path: str | Path, options: Mapping[str, Any]) -> tuple[SuperResolver, Checkpoint]:
+    """The super-resolution in a file, and that file."""
+    chosen = read_options(superres.OPTIONS, options, of="Super-resolution")
+    checkpoint = read_checkpoint(path)
+    architecture = identify(checkpoint)
+    if architecture.kind != "super-resolution":
+        raise MagPlusError(
+            f"{path} is {architecture.title}, not a super-resolution. Give temporal_gfpgan.pth from {superres.ORIGIN}."
+        )
+    return superres.build(checkpoint.tensors, chosen), checkpoint
 
 
 def needs_displacement(magnifier: Magnifier, *, purpose: str) -> DisplacementMagnifier:

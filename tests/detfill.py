@@ -40,12 +40,12 @@ def _drawn(key, value, gain):
     return torch.from_numpy(np.ascontiguousarray(drawn.astype(np.float32))).reshape(value.shape)
 
 
-def probe(size, seed):
-    """Picture ``(3, size, size)`` in [0, 1]: six plane waves and noise per channel."""
+def probe(size, seed, planes=3):
+    """Picture ``(planes, size, size)`` in [0, 1]: six plane waves and noise per channel."""
     rng = np.random.Generator(np.random.PCG64(seed))
     y, x = np.meshgrid(np.linspace(0, 1, size), np.linspace(0, 1, size), indexing="ij")
     channels = []
-    for _ in range(3):
+    for _ in range(planes):
         channel = np.zeros((size, size))
         for _ in range(6):
             fx, fy, phase, height = rng.uniform(0.5, 6), rng.uniform(0.5, 6), rng.uniform(0, 6.28), rng.uniform(0.2, 1)

@@ -95,3 +95,22 @@ def drawing(which):
         gaze=torch.from_numpy(arrays[f"ldmk58_{which}"][29:37])[None],
         mouth=mouth,
     )
+
+
+@functools.cache
+def superres(part="sr_out_size_128_test_only"):
+    """State dict of a super-resolution network: the reduced one, or ``sr``."""
+    state = detfill.fill(keys(part), gain=0.85)
+    for name in state:
+        if name.endswith("modulation.bias") or (name.startswith("condition_scale.") and name.endswith(".2.bias")):
+            state[name] += 1
+        if name.startswith(("condition_scale.", "condition_shift.")) and name.endswith(".2.weight"):
+            state[name] *= np.float32(0.3)
+        if name.endswith("modulated_conv.weight") and "to_rgb" in name:
+            state[name] *= np.float32(0.4)
+    return state
+
+
+def clip_of(count, size, seed):
+    """The goldens' frames ``(count, 3, size, size)``: one probe's channels after the other."""
+    return detfill.probe(size, seed, 3 * count).view(count, 3, size, size)
