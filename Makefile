@@ -25,6 +25,7 @@ comfy: $(VENV)/.comfy
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/fomm.py
+	$(BIN)/python benchmarks/metaportrait.py
 
 # mypy needs the checkout under its package name, whatever the folder is called.
 lint: $(VENV)/.dev

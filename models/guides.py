@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,12 @@ class Landmarks:
     """Points ``(P, 2)`` of one picture or ``(T, P, 2)`` of every frame, as fractions of its width and height."""
 
     points: Tensor
+    every_frame: bool = True
+    """Whether those of later frames are to be used, and not those of the reference alone."""
+
+    def of_reference_alone(self) -> Landmarks:
+        """The same, of which only the reference's are to be used."""
+        return replace(self, every_frame=False)
 
     def at(self, reference: int) -> Landmarks:
         """Those of one frame alone."""
@@ -99,10 +105,11 @@ class Landmarks:
             raise MagPlusError(f"There are landmarks of {len(self.points)} frames, but the reference is {reference}.")
         return Landmarks(self.points[reference])
 
-    def in_crop(self, to_crop: Similarity, size: tuple[int, int]) -> Tensor | PerFrame:
+    def in_crop(self, to_crop: Similarity, size: tuple[int, int], reference: int) -> Tensor | PerFrame:
         """In px of a crop of a picture of ``size`` (height, width); those of every frame wrapped."""
+        points = self.points if self.every_frame else self.at(reference).points
         # Edges of the picture are half a pixel outside the centres of its outer pixels.
-        picture = self.points * torch.tensor([size[1], size[0]], dtype=torch.float64) - 0.5
+        picture = points * torch.tensor([size[1], size[0]], dtype=torch.float64) - 0.5
         matrix = torch.from_numpy(np.asarray(to_crop))
         moved = picture @ matrix[:, :2].T + matrix[:, 2]
         return moved if moved.ndim == 2 else PerFrame(values=moved)

@@ -35,22 +35,28 @@ class Architecture:
     title: str
     required_keys: frozenset[str]
     build: Callable[[Mapping[str, Tensor]], Any]
-    training: tuple[str, ...] = ()
-    """Beginnings of keys that only training needs; `convert` leaves them out."""
+    tidy: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
+    """Leaves what the network needs, under the names that our safetensors files have."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackboneSpec:
-    """A frozen generator as `backbones` lists it and `animate` builds it."""
+class FileSpec:
+    """What a model takes from its user."""
 
     name: str
-    title: str
     files: tuple[str, ...]
-    architectures: frozenset[str] = frozenset()
-    """Names of the `Architecture`s that its files may have; none where it takes no file."""
     origin: str = ""
     """Where its authors publish them."""
     options: tuple[Option, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneSpec(FileSpec):
+    """A frozen generator as `backbones` lists it and `animate` builds it."""
+
+    title: str
+    architectures: frozenset[str] = frozenset()
+    """Names of the `Architecture`s that its files may have; none where it takes no file."""
     guides: tuple[Guide, ...] = ()
     """What users can give beside the pictures."""
     framing: Framing
@@ -74,7 +80,6 @@ ARCHITECTURES = (
         title="First Order Motion Model, face weights (vox or vox-adv)",
         required_keys=fomm.REQUIRED_KEYS,
         build=fomm.networks,
-        training=fomm.TRAINING,
     ),
     Architecture(
         name="metaportrait",
@@ -82,7 +87,7 @@ ARCHITECTURES = (
         title="MetaPortrait, base model at 256 px",
         required_keys=metaportrait.REQUIRED_KEYS,
         build=metaportrait.base_model,
-        training=metaportrait.TRAINING,
+        tidy=metaportrait.tidy,
     ),
     Architecture(
         name="metaportrait_sr",
@@ -128,11 +133,20 @@ BACKBONES = {
 }
 
 
+SUPER_RESOLUTION = FileSpec(
+    name="super-resolution",
+    files=("temporal_gfpgan.pth (from 600 MiB)",),
+    origin="https://github.com/Meta-Portrait/MetaPortrait/releases/tag/v0.0.1",
+    options=superres.OPTIONS,
+)
+"""What Super-resolve loads."""
+
+
 def identify(checkpoint: Checkpoint) -> Architecture:
     """The architecture of a file. Raises `MagPlusError` that says what the file comes closest to, and what it lacks."""
     keys = set(checkpoint.tensors)
     for architecture in ARCHITECTURES:
-        if architecture.required_keys <= keys:
+        if architecture.required_keys <= set(architecture.tidy(checkpoint.tensors)):
             return architecture
     other = look_alike(keys)
     if other is not None:
@@ -170,12 +184,13 @@ def load_magnifier(name: str | Path = BUILTIN) -> tuple[Magnifier, Checkpoint | 
 
 def load_superresolver(path: str | Path, options: Mapping[str, Any]) -> tuple[SuperResolver, Checkpoint]:
     """The super-resolution in a file, and that file."""
-    chosen = read_options(superres.OPTIONS, options, of="Super-resolution")
+    chosen = read_options(SUPER_RESOLUTION.options, options, of="Super-resolution")
     checkpoint = read_checkpoint(path)
     architecture = identify(checkpoint)
     if architecture.kind != "super-resolution":
         raise MagPlusError(
-            f"{path} is {architecture.title}, not a super-resolution. Give temporal_gfpgan.pth from {superres.ORIGIN}."
+            f"{path} is {architecture.title}, not a super-resolution. Give temporal_gfpgan.pth from "
+            f"{SUPER_RESOLUTION.origin}."
         )
     return superres.build(checkpoint.tensors, chosen), checkpoint
 

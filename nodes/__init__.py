@@ -8,12 +8,14 @@ from . import host
 from .animate import AnimatePortrait
 from .compare import CompareClips
 from .demagnify import DemagnifyMotion
-from .generators import FOMM, FlowTransfer
+from .generators import FOMM, FlowTransfer, MetaPortrait
 from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
+from .metaportrait import MetaPortraitGuides
 from .report import MotionReport
 from .save_video import SaveVideo
+from .superresolve import SuperResolve
 
 NODES: tuple[Any, ...] = (
     LoadVideo,
@@ -22,8 +24,11 @@ NODES: tuple[Any, ...] = (
     MagnifyMotion,
     FlowTransfer,
     FOMM,
+    MetaPortrait,
+    MetaPortraitGuides,
     AnimatePortrait,
     DemagnifyMotion,
+    SuperResolve,
     CompareClips,
     MotionReport,
 )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..models.errors import MagPlusError
 from ..models.options import Option
-from ..models.registry import BACKBONES, BackboneSpec, load_backbone
+from ..models.registry import BACKBONES, FileSpec, load_backbone
 from . import convert, host
 from .host import io
 from .wires import Backbone, Loaded
@@ -46,14 +47,14 @@ class FOMM(io.ComfyNode):  # type: ignore[misc]
             "FOMM (MagPlus)",
             "First Order Motion Model: ten keypoints of the driving face move the portrait, 256 px. The quickest "
             "generator with weights, and the one to start with.",
-            inputs=[_file_input("weights", "vox-cpk or vox-adv-cpk, converted to safetensors or as published."),
-                    *_option_inputs("fomm")],
+            inputs=[file_input("weights", "vox-cpk or vox-adv-cpk, converted to safetensors or as published."),
+                    *option_inputs(BACKBONES["fomm"].options)],
         )  # fmt: skip
 
     @classmethod
     def validate_inputs(cls, weights: str | None) -> bool | str:
         """A file that is not there is refused before anything runs, with where to get it."""
-        return _missing("fomm", weights)
+        return missing(BACKBONES["fomm"], weights)
 
     @classmethod
     def fingerprint_inputs(cls, weights: str, **_: Any) -> str:
@@ -64,6 +65,39 @@ class FOMM(io.ComfyNode):  # type: ignore[misc]
     def execute(cls, *, weights: str, **options: Any) -> Any:
         """Read, recognise, build."""
         return _loaded("fomm", [weights], options)
+
+
+class MetaPortrait(io.ComfyNode):  # type: ignore[misc]
+    """MetaPortrait's base model."""
+
+    @classmethod
+    def define_schema(cls) -> Any:
+        """Inputs and outputs."""
+        return _schema(
+            "MagPlusMetaPortrait",
+            "MetaPortrait (MagPlus)",
+            "MetaPortrait: 669 landmarks, drawn as lines, warp the portrait and refine it, 256 px. MetaPortrait Guides "
+            "brings landmarks and identity to Animate Portrait; without them both are approximated.",
+            inputs=[
+                file_input("weights", "ckpt_base, converted to safetensors or as published."),
+                *option_inputs(BACKBONES["metaportrait"].options),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, weights: str | None) -> bool | str:
+        """A file that is not there is refused before anything runs, with where to get it."""
+        return missing(BACKBONES["metaportrait"], weights)
+
+    @classmethod
+    def fingerprint_inputs(cls, weights: str, **_: Any) -> str:
+        """Changes when the file is replaced by another one of the same name."""
+        return convert.fingerprint(host.weight_path(weights))
+
+    @classmethod
+    def execute(cls, *, weights: str, **options: Any) -> Any:
+        """Read, recognise, build."""
+        return _loaded("metaportrait", [weights], options)
 
 
 def _schema(node_id: str, name: str, description: str, *, inputs: list[Any]) -> Any:
@@ -78,15 +112,16 @@ def _schema(node_id: str, name: str, description: str, *, inputs: list[Any]) -> 
     )
 
 
-def _file_input(id: str, what: str) -> Any:
+def file_input(id: str, what: str) -> Any:
+    """A choice of a weights file."""
     return io.Combo.Input(
         id, options=host.weight_files() or [NOTHING_YET], tooltip=f"{what} Files lie in models/{host.KIND}."
     )
 
 
-def _option_inputs(backbone: str) -> list[Any]:
+def option_inputs(options: Sequence[Option]) -> list[Any]:
     """A widget for every option of a model."""
-    return [_option_input(option) for option in BACKBONES[backbone].options]
+    return [_option_input(option) for option in options]
 
 
 def _option_input(option: Option) -> Any:
@@ -98,17 +133,17 @@ def _option_input(option: Option) -> Any:
     return io.Int.Input(option.name, min=option.low, max=option.high, **about)
 
 
-def _missing(backbone: str, name: str | None) -> bool | str:
+def missing(spec: FileSpec, name: str | None) -> bool | str:
     """What ComfyUI takes for "fine" (True), or the complaint. A name of None comes from another node later."""
     try:
         if name is not None:
             host.weight_path(name)
     except MagPlusError as error:
-        return f"{error} {_origin(BACKBONES[backbone])}"
+        return f"{error} {_origin(spec)}"
     return True
 
 
-def _origin(spec: BackboneSpec) -> str:
+def _origin(spec: FileSpec) -> str:
     return f"{spec.name} needs {' and '.join(spec.files)}, from {spec.origin}. See the help page of this node."
 
 

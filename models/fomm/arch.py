@@ -17,7 +17,7 @@ from ..precision import PRECISION, dtype_of
 from .generator import Generator
 from .network import FRAMING, Fomm
 
-__all__ = ["FRAMING", "OPTIONS", "REQUIRED_KEYS", "TRAINING", "build", "networks"]
+__all__ = ["FRAMING", "OPTIONS", "REQUIRED_KEYS", "build", "networks"]
 
 REQUIRED_KEYS = frozenset(
     {
@@ -49,7 +49,7 @@ OPTIONS = (
     PRECISION,
 )
 
-TRAINING = ("discriminator.", "optimizer_", "scheduler_", "epoch")
+_TRAINING = ("discriminator.", "optimizer_", "scheduler_", "epoch")
 """What a training state holds beside the two networks."""
 
 
@@ -65,7 +65,7 @@ def build(checkpoints: list[Checkpoint], options: Mapping[str, Any]) -> Fomm:
 
 def networks(tensors: Mapping[str, Tensor], *, align_corners: bool = False) -> tuple[KeypointDetector, Generator]:
     """Detector and generator in their plain form, frozen."""
-    kept = {name: value for name, value in tensors.items() if not name.startswith(TRAINING)}
+    kept = {name: value for name, value in tensors.items() if not name.startswith(_TRAINING)}
     detector, generator = KeypointDetector(jacobian=True), Generator(align_corners=align_corners)
     parts = {"kp_detector.": detector, "generator.": generator}
     stray = sorted(name for name in kept if not name.startswith(tuple(parts)))

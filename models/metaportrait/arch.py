@@ -20,7 +20,7 @@ from .spade import IDENTITY
 from .spectral import plain_weights
 from .topology import POINTS
 
-__all__ = ["FRAMING", "GUIDES", "OPTIONS", "REQUIRED_KEYS", "TRAINING", "base_model", "build"]
+__all__ = ["FRAMING", "GUIDES", "OPTIONS", "REQUIRED_KEYS", "base_model", "build", "tidy"]
 
 REQUIRED_KEYS = frozenset(
     {
@@ -30,9 +30,6 @@ REQUIRED_KEYS = frozenset(
         "generator.SPDAE_G.conv_img.weight",
     }
 )
-
-TRAINING = ("discriminator.", "optimizer_", "epoch")
-"""What a training state holds beside the network."""
 
 OPTIONS = (
     Option(
@@ -70,13 +67,20 @@ GUIDES = (
 _TRANSPOSED = ("SPDAE_G.conv1",)
 
 
+def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The base model out of a training state, in a state dict of its own, or after parallel training."""
+    if "SPDAE_G.conv_img.weight" in tensors:
+        return {f"generator.{name}": value for name, value in tensors.items()}
+    return {
+        name.replace("generator.module.", "generator.", 1): value
+        for name, value in tensors.items()
+        if name.startswith("generator.")
+    }
+
+
 def base_model(tensors: Mapping[str, Tensor]) -> BaseModel:
     """The network in its plain form, frozen. Files with spectral norm and without it (personalised ones) both fit."""
-    kept = {name: value for name, value in tensors.items() if not name.startswith(TRAINING)}
-    stray = sorted(name for name in kept if not name.startswith("generator."))
-    if stray:
-        raise MagPlusError(f"These weights do not fit MetaPortrait: {len(stray)} unexpected ({', '.join(stray[:3])}).")
-    own = {name.removeprefix("generator."): value for name, value in kept.items()}
+    own = {name.removeprefix("generator."): value for name, value in tidy(tensors).items()}
     network = BaseModel()
     load_strictly(network, plain_weights(own, transposed=_TRANSPOSED), what="MetaPortrait's base model")
     network.train(False).requires_grad_(False)

@@ -47,7 +47,7 @@ class _Residual(nn.Module):
 
 
 class _Window(nn.Module):
-    """Adds to each frame what three neighbours say together; the clip's ends are repeated."""
+    """Adds to each frame what three neighbours say together, in place; the clip's ends are repeated."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -55,8 +55,11 @@ class _Window(nn.Module):
         self.conv2 = nn.Conv2d(3 * channels, channels, 3, padding=1)
 
     def forward(self, maps: Maps) -> Maps:
-        padded = [maps[0], *maps, maps[-1]]
-        return [self._of(*padded[t : t + 3]) for t in range(len(maps))]
+        before = maps[0]
+        for t, now in enumerate(maps):
+            maps[t] = self._of(before, now, maps[min(t + 1, len(maps) - 1)])
+            before = now
+        return maps
 
     def _of(self, before: Tensor, now: Tensor, after: Tensor) -> Tensor:
         return now + self.conv2(F.leaky_relu(self.conv1(torch.cat([before, now, after], dim=1)), 0.2))
@@ -120,16 +123,16 @@ class SuperResolver(nn.Module):
         maps: Iterable[Tensor] = (self._first(frame[None]) for frame in frames)
         skips: list[Maps] = []
         for block, window in zip(self.conv_body_down, self.window_down, strict=True):
-            maps = window([block(features) for features in maps])
-            skips.append(maps)
+            skips.append(window([block(features) for features in maps]))
+            maps = skips[-1]
         maps = [F.leaky_relu(self.final_conv(features), 0.2) for features in maps]
         flat = torch.cat([features.contiguous().flatten(1) for features in maps])
         styles = self.final_linear(flat).view(len(frames), self.styles, STYLE)
         levels: list[Maps] = []
         for block, window in zip(self.conv_body_up, self.recurrent_forward, strict=True):
             skip = skips.pop()
-            maps = window([block(features + skip.pop(0)) for features in maps])
-            levels.append(maps)
+            levels.append(window([block(features + skip.pop(0)) for features in maps]))
+            maps = levels[-1]
         return [list(one) for one in zip(*levels, strict=True)], styles
 
     def conditions(self, levels: Sequence[Tensor]) -> Iterator[Condition]:

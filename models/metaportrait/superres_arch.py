@@ -25,8 +25,6 @@ REQUIRED_KEYS = frozenset(
 
 OPTIONS = (PRECISION,)
 
-ORIGIN = "https://github.com/Meta-Portrait/MetaPortrait/releases (v0.0.1)"
-
 SIZES = (128, 256, 512)
 """Pictures that such a network can be made for. The released one makes 512."""
 

@@ -100,8 +100,12 @@ def animate_command(arguments: argparse.Namespace) -> None:
     driver = frame_side("driving clip", size, shared.face_from(arguments, "driver"), backbone.framing)
     pictures = [read_image(path) for path in arguments.source]
     source, crops = frame_sources(pictures, shared.face_from(arguments, "source"), backbone.framing)
-    sides = {"driving": (driver, size), "source": (source, (pictures[0].shape[-2], pictures[0].shape[-1]))}
-    guides = place_guides(shared.guides_from(arguments), backbone, **sides)
+    guides = place_guides(
+        shared.guides_from(arguments),
+        backbone,
+        driving=(driver, size),
+        source=(source, (pictures[0].shape[-2], pictures[0].shape[-1])),
+    )
     cropped = CroppedClip(clip, driver.crop)
     arguments.reference = resolve_reference(arguments.reference, backbone, crops, cropped, guides=guides, progress=bar)
     results = animate(

@@ -78,6 +78,6 @@ def convert_file(arguments: argparse.Namespace) -> None:
     architecture = identify(checkpoint)
     architecture.build(checkpoint.tensors)
     metadata = {**checkpoint.metadata, "architecture": architecture.name, "source_sha256": checkpoint.sha256}
-    kept = {n: v for n, v in checkpoint.tensors.items() if not n.startswith(architecture.training)}
+    kept = architecture.tidy(checkpoint.tensors)
     files.write_safetensors(kept, out, metadata)
     sys.stdout.write(f"{out}: {architecture.title}, sha256 {files.sha256_of(out)}\n")

@@ -19,6 +19,7 @@ def place_guides(
     *,
     driving: tuple[Framed, Size],
     source: tuple[Framed, Size],
+    reference: int = 0,
 ) -> dict[str, Any]:
     """The face boxes that the backbone asks for, and all that was given, in the coordinates of the crops.
 
@@ -27,7 +28,7 @@ def place_guides(
     placed = box_guides(backbone, driving[0], source[0])
     for name, value in given.items():
         framed, size = source if name.startswith("source") else driving
-        placed[name] = value.in_crop(framed.crop.to_crop, size) if isinstance(value, Landmarks) else value
+        placed[name] = value.in_crop(framed.crop.to_crop, size, reference) if isinstance(value, Landmarks) else value
     return placed
 
 

@@ -100,7 +100,13 @@ def frame_sides(
         sides=sides,
         crops=crops.to(device),
         driver=DeviceClip(CroppedClip(driving, driver.crop), device),
-        guides=place_guides(guides, backbone, driving=(driver, sides.driving_size), source=(source, sides.source_size)),
+        guides=place_guides(
+            guides,
+            backbone,
+            driving=(driver, sides.driving_size),
+            source=(source, sides.source_size),
+            reference=reference,
+        ),
     )
 
 

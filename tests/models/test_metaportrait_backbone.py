@@ -170,6 +170,7 @@ def test_a_given_identity_needs_no_fit(fast):
         assert fast.fit(files.source(), {**BOXES, "source_identity": value}) is None
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not has_bfloat16(), reason="this processor has no bfloat16")
 def test_bfloat16_stays_near_and_moves_the_same(fast):
     rough = files.backbone(precision="bfloat16")
