@@ -86,7 +86,7 @@ class MetaPortrait:
         if isinstance(guides.get("source_identity"), Tensor) or guides.get("source_identity", FIT) != FIT:
             return None
         _check_source(sources, self.network)
-        drawing = self._drawn(_landmarks(guides, "source")[None])
+        drawing = self._drawn(_landmarks(guides, "source").to(sources.device)[None])
         with torch.no_grad():
             warp = self.network.warp(sources, drawing, drawing)
             modulations = self.network.modulations(self.network.encode(sources), warp, drawing, drawing)

@@ -48,8 +48,8 @@ def test_the_main_job(folder, tmp_path, caplog):
     assert list(record["weights"].values()) == [read_checkpoint(folder / "base.safetensors").sha256]
     assert record["settings"]["guides"][1] == "source_identity=zeros"
     assert open_clip(out).info.width == 256
-    assert "no landmarks of the source side" in caplog.text and "left at zeros" in caplog.text
-    assert "of the driving side" not in caplog.text
+    assert "no landmarks for the source side" in caplog.text and "left at zeros" in caplog.text
+    assert "for the driving side" not in caplog.text
 
 
 def test_convert_keeps_the_network_alone(folder):
