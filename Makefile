@@ -24,7 +24,9 @@ comfy: $(VENV)/.comfy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/comfy -rs
 
 bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/flowmag.py
 	$(BIN)/python benchmarks/fomm.py
+	$(BIN)/python benchmarks/fsrt.py
 	$(BIN)/python benchmarks/metaportrait.py
 
 # mypy needs the checkout under its package name, whatever the folder is called.

@@ -24,10 +24,12 @@ belongs to the driving clip frame by frame is wrapped in `PerFrame` until the ba
 
 @dataclass(frozen=True, kw_only=True)
 class AlphaRange:
-    """Magnification factors that a magnifier was made for, both ends included."""
+    """Magnification factors that a magnifier takes, both ends included."""
 
     low: float
     high: float
+    trained_from: float = 0.0
+    """Below it the factor is taken, but the weights never saw one: the caller is warned."""
 
     def __contains__(self, alpha: float) -> bool:
         return self.low <= alpha <= self.high
@@ -42,12 +44,16 @@ class Magnifier(Protocol):
     name: str
     alpha_range: AlphaRange
 
-    def prepare(self, reference: Tensor, alpha: float | Tensor, mask: Tensor | None = None) -> Any:
-        """State for one reference ``(3, H, W)``; ``alpha`` is a number or a map ``(H, W)``, ``mask`` is ``(H, W)``."""
+    def prepare(self, reference: Tensor, alpha: float | Tensor) -> Any:
+        """State for one reference ``(3, H, W)``; ``alpha`` is a number or a map ``(H, W)``."""
         ...
 
-    def run(self, state: Any, frames: Tensor) -> Tensor:
-        """Magnified frames ``(N, 3, H, W)``."""
+    def run(self, state: Any, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Magnified frames ``(N, 3, H, W)``.
+
+        ``mask`` is ``(H, W)``, or ``(N, H, W)`` for one per frame; between its 1 and its 0 the factor goes from alpha
+        to 1, which leaves a frame as it is.
+        """
         ...
 
 
@@ -58,7 +64,7 @@ class DisplacementMagnifier(Magnifier, Protocol):
         """Displacement in px of each pixel of the reference to each frame, ``(N, 2, H, W)``, before ``alpha``."""
         ...
 
-    def render(self, state: Any, frames: Tensor, displacement: Tensor) -> Tensor:
+    def render(self, state: Any, frames: Tensor, displacement: Tensor, mask: Tensor | None = None) -> Tensor:
         """Frames as `run` gives them, with a displacement of the caller's in place of the measured one."""
         ...
 
@@ -132,6 +138,12 @@ class FitsSource(AnimationBackbone, Protocol):
     def fit(self, sources: Tensor, guides: Guides) -> Fit | None:
         """What is to be fitted, None where the guides say it all."""
         ...
+
+
+class Paced(AnimationBackbone, Protocol):
+    """A backbone that is given fewer frames at once than others, so that progress keeps step with a slow one."""
+
+    frames_at_once: int
 
 
 class ChoosesReference(AnimationBackbone, Protocol):

@@ -8,7 +8,7 @@ from . import host
 from .animate import AnimatePortrait
 from .compare import CompareClips
 from .demagnify import DemagnifyMotion
-from .generators import FOMM, FlowTransfer, MetaPortrait
+from .generators import FOMM, FSRT, FlowTransfer, MetaPortrait
 from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
@@ -24,6 +24,7 @@ NODES: tuple[Any, ...] = (
     MagnifyMotion,
     FlowTransfer,
     FOMM,
+    FSRT,
     MetaPortrait,
     MetaPortraitGuides,
     AnimatePortrait,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from ..models.errors import MagPlusError
-from ..models.options import Option
-from ..models.registry import BACKBONES, FileSpec, load_backbone
+from ..models.registry import BACKBONES, load_backbone
 from . import convert, host
 from .host import io
-from .wires import Backbone, Loaded
+from .wires import Backbone, Loaded, option_input
 
 NOTHING_YET = f"(no file in models/{host.KIND})"
+SAME_FILE = "(in the same file)"
 
 
 class FlowTransfer(io.ComfyNode):  # type: ignore[misc]
@@ -48,13 +46,13 @@ class FOMM(io.ComfyNode):  # type: ignore[misc]
             "First Order Motion Model: ten keypoints of the driving face move the portrait, 256 px. The quickest "
             "generator with weights, and the one to start with.",
             inputs=[file_input("weights", "vox-cpk or vox-adv-cpk, converted to safetensors or as published."),
-                    *option_inputs(BACKBONES["fomm"].options)],
+                    *_option_inputs("fomm")],
         )  # fmt: skip
 
     @classmethod
     def validate_inputs(cls, weights: str | None) -> bool | str:
         """A file that is not there is refused before anything runs, with where to get it."""
-        return missing(BACKBONES["fomm"], weights)
+        return _missing("fomm", weights)
 
     @classmethod
     def fingerprint_inputs(cls, weights: str, **_: Any) -> str:
@@ -65,6 +63,41 @@ class FOMM(io.ComfyNode):  # type: ignore[misc]
     def execute(cls, *, weights: str, **options: Any) -> Any:
         """Read, recognise, build."""
         return _loaded("fomm", [weights], options)
+
+
+class FSRT(io.ComfyNode):  # type: ignore[misc]
+    """Facial Scene Representation Transformer."""
+
+    @classmethod
+    def define_schema(cls) -> Any:
+        """Inputs and outputs."""
+        return _schema(
+            "MagPlusFSRT",
+            "FSRT (MagPlus)",
+            "Facial Scene Representation Transformer: keypoints and an expression vector of the driving face, every "
+            "pixel decoded on its own, 256 px. Takes several pictures of one person. Made for a GPU: half a minute a "
+            "frame on a processor.",
+            inputs=[
+                file_input("weights", "vox256 or vox256_2Source, converted to safetensors or as published."),
+                file_input("detector", "kp_detector, or the choice that it is in the same file.", SAME_FILE),
+                *_option_inputs("fsrt"),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, weights: str | None, detector: str | None) -> bool | str:
+        """Files that are not there are refused before anything runs, with where to get them."""
+        return _missing("fsrt", weights, detector)
+
+    @classmethod
+    def fingerprint_inputs(cls, weights: str, detector: str, **_: Any) -> str:
+        """Changes when a file is replaced by another one of the same name."""
+        return " ".join(convert.fingerprint(host.weight_path(name)) for name in _given(weights, detector))
+
+    @classmethod
+    def execute(cls, *, weights: str, detector: str, **options: Any) -> Any:
+        """Read, recognise, build."""
+        return _loaded("fsrt", _given(weights, detector), options)
 
 
 class MetaPortrait(io.ComfyNode):  # type: ignore[misc]
@@ -80,14 +113,14 @@ class MetaPortrait(io.ComfyNode):  # type: ignore[misc]
             "brings landmarks and identity to Animate Portrait; without them both are approximated.",
             inputs=[
                 file_input("weights", "ckpt_base, converted to safetensors or as published."),
-                *option_inputs(BACKBONES["metaportrait"].options),
+                *_option_inputs("metaportrait"),
             ],
         )
 
     @classmethod
     def validate_inputs(cls, weights: str | None) -> bool | str:
         """A file that is not there is refused before anything runs, with where to get it."""
-        return missing(BACKBONES["metaportrait"], weights)
+        return _missing("metaportrait", weights)
 
     @classmethod
     def fingerprint_inputs(cls, weights: str, **_: Any) -> str:
@@ -112,39 +145,26 @@ def _schema(node_id: str, name: str, description: str, *, inputs: list[Any]) -> 
     )
 
 
-def file_input(id: str, what: str) -> Any:
-    """A choice of a weights file."""
-    return io.Combo.Input(
-        id, options=host.weight_files() or [NOTHING_YET], tooltip=f"{what} Files lie in models/{host.KIND}."
-    )
+def file_input(id: str, what: str, *more: str) -> Any:
+    """A choice of a file, with what may stand for one in front."""
+    options = [*more, *host.weight_files()] or [NOTHING_YET]
+    return io.Combo.Input(id, options=options, tooltip=f"{what} Files lie in models/{host.KIND}.")
 
 
-def option_inputs(options: Sequence[Option]) -> list[Any]:
+def _given(*names: str) -> list[str]:
+    """Names of files, without what stands for none."""
+    return [name for name in names if name != SAME_FILE]
+
+
+def _option_inputs(backbone: str) -> list[Any]:
     """A widget for every option of a model."""
-    return [_option_input(option) for option in options]
+    return [option_input(option) for option in BACKBONES[backbone].options]
 
 
-def _option_input(option: Option) -> Any:
-    about: dict[str, Any] = {"default": option.default, "tooltip": f"{option.help[:1].upper()}{option.help[1:]}."}
-    if option.choices:
-        return io.Combo.Input(option.name, options=list(option.choices), **about)
-    if isinstance(option.default, bool):
-        return io.Boolean.Input(option.name, **about)
-    return io.Int.Input(option.name, min=option.low, max=option.high, **about)
-
-
-def missing(spec: FileSpec, name: str | None) -> bool | str:
-    """What ComfyUI takes for "fine" (True), or the complaint. A name of None comes from another node later."""
-    try:
-        if name is not None:
-            host.weight_path(name)
-    except MagPlusError as error:
-        return f"{error} {_origin(spec)}"
-    return True
-
-
-def _origin(spec: FileSpec) -> str:
-    return f"{spec.name} needs {' and '.join(spec.files)}, from {spec.origin}. See the help page of this node."
+def _missing(backbone: str, *names: str | None) -> bool | str:
+    needs = f"{BACKBONES[backbone].needs} See the help page of this node."
+    answers = (convert.missing_file(name, needs) for name in names if name != SAME_FILE)
+    return next((answer for answer in answers if answer is not True), True)
 
 
 def _loaded(backbone: str, names: list[str], options: dict[str, Any]) -> Any:

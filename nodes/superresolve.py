@@ -7,12 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from ..models.registry import SUPER_RESOLUTION, load_superresolver
+from ..models.precision import PRECISION
+from ..models.registry import load_superresolver, superresolver_files
 from ..pipeline.motion.superresolve import WINDOW, superresolve
 from . import convert, host
-from .generators import file_input, missing, option_inputs
+from .generators import file_input
 from .host import io
-from .wires import Loaded, keep_reference
+from .wires import Loaded, keep_reference, option_input
 
 
 class SuperResolve(io.ComfyNode):  # type: ignore[misc]
@@ -46,7 +47,7 @@ class SuperResolve(io.ComfyNode):  # type: ignore[misc]
                     tooltip="Frames that two windows share and blend, at most half a window. 0 as upstream, which may "
                     "show a seam; more costs time.",
                 ),
-                *option_inputs(SUPER_RESOLUTION.options),
+                option_input(PRECISION),
             ],
             outputs=[io.Image.Output("images", tooltip="The clip at 512 px.")],
         )
@@ -54,7 +55,7 @@ class SuperResolve(io.ComfyNode):  # type: ignore[misc]
     @classmethod
     def validate_inputs(cls, weights: str | None) -> bool | str:
         """A file that is not there is refused before anything runs, with where to get it."""
-        return missing(SUPER_RESOLUTION, weights)
+        return convert.missing_file(weights, superresolver_files())
 
     @classmethod
     def fingerprint_inputs(cls, weights: str, **_: Any) -> str:

@@ -113,4 +113,4 @@ def superres(part="sr_out_size_128_test_only"):
 
 def clip_of(count, size, seed):
     """The goldens' frames ``(count, 3, size, size)``: one probe's channels after the other."""
-    return detfill.probe(size, seed, 3 * count).view(count, 3, size, size)
+    return detfill.probe_of((count, 3, size, size), seed)

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..fold import channels_last
 from ..keypoints.detector import inclusive_grid
-from ..keypoints.fold import channels_last
 from .spade import Modulation, SpadeDecoder
 from .warp import AdaptiveUp, LadderEncoder, Warp, WarpNetwork
 

@@ -28,9 +28,6 @@ from .topology import POINTS
 FRAMING = Framing(scale=1.3, shift_y=-0.2 / 1.3, size=SIZE)
 """The crop of the released preprocessing: 1.3 times the face's box, its centre raised by 0.2 of the box."""
 
-BATCH = 1
-"""Frames on the device at once: one is 0.5 GB of features."""
-
 FIT, ZEROS = "fit", "zeros"
 """Words that stand for an identity."""
 
@@ -72,6 +69,7 @@ class MetaPortrait:
     name = "metaportrait"
     framing = FRAMING
     max_sources = 1
+    frames_at_once = 1
     guide_names = frozenset(
         {"source_box", "driving_box", "source_landmarks", "driving_landmarks", "source_identity", "motion_strength"}
     )
@@ -120,8 +118,9 @@ class MetaPortrait:
         """One picture per frame ``(N, 3, 256, 256)``."""
         points = self.driving_points(drive_state, frames, guides)
         drawings = self._drawn(self._goal(drive_state, points, float(guides.get("motion_strength", 1.0))))
-        parts = [self._batch(drive_state.source, drawings[i : i + BATCH]) for i in range(0, len(frames), BATCH)]
-        return DriveResult(frames=torch.cat(parts))
+        # One by one: the features of a frame are half a gigabyte.
+        made = [self._picture(drive_state.source, drawings[i : i + 1]) for i in range(len(frames))]
+        return DriveResult(frames=torch.cat(made))
 
     def driving_points(self, state: PortraitDrive, frames: Tensor, guides: Guides) -> Tensor:
         """Landmarks ``(N, 669, 2)`` of driving frames, as fractions of the crop."""
@@ -145,7 +144,7 @@ class MetaPortrait:
     def _drawn(self, points: Tensor) -> Drawing:
         return draw(points, subpixel=self._subpixel)
 
-    def _batch(self, source: PortraitSource, driving: Drawing) -> Tensor:
+    def _picture(self, source: PortraitSource, driving: Drawing) -> Tensor:
         warp = self.network.warp(source.portrait, source.drawing, driving)
         made = self.network.refine(source.taps, warp, source.drawing, driving, source.identity)
         # The network ends in tanh, yet was trained for [0, 1]: what is below is cut, not shifted.

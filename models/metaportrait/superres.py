@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import MagPlusError
-from ..keypoints.fold import channels_last
+from ..fold import channels_last
 from ..precision import check_precision
 from .stylegan import STYLE, Condition, StyleDecoder, doubled
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,6 +43,6 @@ def superresolver(tensors: Mapping[str, Tensor]) -> SuperResolver:
     return network
 
 
-def build(tensors: Mapping[str, Tensor], options: Mapping[str, Any]) -> SuperResolver:
+def build(tensors: Mapping[str, Tensor], *, precision: str = str(PRECISION.default)) -> SuperResolver:
     """Ready to be used."""
-    return superresolver(tensors).fold(dtype_of(options["precision"]))
+    return superresolver(tensors).fold(dtype_of(precision))

@@ -44,7 +44,7 @@ def animate(
     frame = driver.frame(reference)
     drive_state = backbone.set_reference(source_state, frame, _of_frame(guides, reference))
     done = 0
-    for chunk in driver.chunks(CHUNK):
+    for chunk in driver.chunks(getattr(backbone, "frames_at_once", CHUNK)):
         result = backbone.drive(drive_state, chunk, _sliced(guides, done, done + len(chunk)))
         for frame in result.frames:
             done += 1

@@ -18,7 +18,7 @@ from ..measure import MotionComparison, compare, measure_clip, measure_stages, w
 from ..progress import Progress, silent
 from .calibrate import choose_alpha
 from .demagnify import check_intensity, demagnify, demagnify_onto, factor_for
-from .magnify import check_alpha, estimator_of
+from .magnify import check_alpha, estimator_of, measuring
 
 
 def choose(
@@ -33,7 +33,7 @@ def choose(
     """Alpha that brings the motion in ``box`` to ``target_pct_face``, see `choose_alpha`. No box: the whole picture."""
     if box is None:
         log.warning("alpha auto: no face box, so the whole picture is measured. Give a box or a mask for a better fit.")
-    estimator = estimator_of(needs_displacement(magnifier, purpose="alpha auto"))
+    estimator = estimator_of(measuring(magnifier))
     box = box or whole_frame_box(clip.info)
     curve = measure_clip(clip, box, reference=reference, estimator=estimator, progress=progress)
     chosen = choose_alpha(curve, target_pct_face=target_pct_face, allowed=magnifier.alpha_range)
@@ -114,7 +114,7 @@ def measured_gain(
     reference: int = 0,
     progress: Progress = silent,
 ) -> MotionComparison:
-    """The generated clip's motion against the original's, by the magnifier's own displacement."""
+    """The generated clip's motion against the original's, by the magnifier's displacement or the built-in's."""
     original, magnified = evidence.original, evidence.magnified
     if original is None:
         raise MagPlusError(
@@ -132,7 +132,7 @@ def measured_gain(
         clips,
         {"input": box, "magnified": box, "generated": generated_box},
         reference=reference,
-        estimator=estimator_of(needs_displacement(magnifier, purpose="factor 'auto'")),
+        estimator=estimator_of(measuring(magnifier)),
         progress=progress,
     )
     return compare(curves["input"], curves["generated"])

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from magplus.models.registry import BACKBONES
 from magplus.nodes import NODES
 from magplus.nodes.core_standins import STANDINS
 from magplus.nodes.headless import registry
@@ -94,3 +95,15 @@ def test_what_must_be_connected_is(template):
         linked = {one["name"] for one in node["inputs"] if one.get("link") is not None}
         needed = {one.name for one in kind.inputs if one.required and not one.widget}
         assert needed <= linked, node["title"]
+
+
+@pytest.mark.parametrize("generator", ["FOMM", "FSRT"])
+def test_missing_weights_have_a_source_and_the_note_says_how_to_make_them(generator):
+    nodes = json.loads((FOLDER / f"{generator}.json").read_text(encoding="utf-8"))["nodes"]
+    (node,) = [one for one in nodes if one["type"] == f"MagPlus{generator}"]
+    (note,) = [one["widgets_values"][0] for one in nodes if one["title"] == "Read me"]
+    (model,) = node["properties"]["models"]
+    origin = BACKBONES[generator.lower()].origin
+    assert model == {"name": node["widgets_values"][0], "url": origin, "directory": "magplus"}
+    assert model["name"].endswith(".safetensors") and f" {model['name']}`" in note
+    assert origin in note and "magplus convert" in note
