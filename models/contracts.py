@@ -1,4 +1,4 @@
-"""What a magnifier and an animation backbone promise to the pipeline.
+"""What a magnifier, a flow estimator and an animation backbone promise to the pipeline.
 
 Frames are float32 RGB in [0, 1], ``(3, H, W)`` for one and ``(N, 3, H, W)`` for several. Displacements are in px,
 ``(N, 2, H, W)`` with channel 0 = x (to the right) and channel 1 = y (downwards). Nothing is kept on ``self`` between
@@ -7,16 +7,17 @@ calls: what a clip needs travels in the returned state, so that two branches of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 Guides = Mapping[str, Any]
 """What a backbone needs beyond pixels, by the names in its ``guide_names``.
 
-Those about the portrait start with ``source`` and are all that `AnimationBackbone.encode_source` is given.
+Those about the portrait start with ``source`` and are all that `AnimationBackbone.encode_source` is given. A value that
+belongs to the driving clip frame by frame is wrapped in `PerFrame` until the backbone gets its part.
 ``motion_strength`` is a number, 1 where it is not given: the motion is scaled by it in the model's own space.
 """
 
@@ -68,6 +69,45 @@ class DisplacementMagnifier(Magnifier, Protocol):
         ...
 
 
+class Learner(Protocol):
+    """A magnifier whose weights are being trained: a copy, so that the one it was made of stays as it is."""
+
+    @property
+    def network(self) -> nn.Module:
+        """All that is trained, and what has a training mode."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """Of Adam, where the user gives none."""
+        ...
+
+    def magnified(self, reference: Tensor, frames: Tensor, alpha: Tensor) -> Tensor:
+        """Magnified ``frames`` of pairs, all ``(N, 3, H, W)``, with one ``alpha`` ``(N,)`` each; gradients pass."""
+        ...
+
+    def magnifier(self) -> Magnifier:
+        """What has been learned so far as a magnifier of its own, frozen, on the CPU."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The same under the names of a weights file."""
+        ...
+
+
+class FlowEstimator(Protocol):
+    """Optical flow, for losses and for measuring. Those that gradients pass through may be used in a loss."""
+
+    name: str
+
+    def flow(self, first: Tensor, second: Tensor, *, quick: bool = False) -> Tensor:
+        """Flow in px ``(N, 2, H, W)`` from each pixel of ``first`` to ``second``, both ``(N, 3, H, W)`` of any size.
+
+        ``quick`` asks a network that searches step by step for the few steps that a loss needs.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Framing:
     """Square crop a backbone wants: side ``scale`` x face-box height, moved down by ``shift_y`` sides, ``size`` px."""
@@ -103,6 +143,39 @@ class AnimationBackbone(Protocol):
 
     def drive(self, drive_state: Any, frames: Tensor, guides: Guides) -> DriveResult:
         """One generated picture per driving frame ``(N, 3, H, W)``; per-frame guides are sliced like the frames."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerFrame:
+    """A guide with one entry for each frame of the driving clip.
+
+    `AnimationBackbone.set_reference` gets the reference's entry without the frame's dimension,
+    `AnimationBackbone.drive` those of its frames, with it.
+    """
+
+    values: Tensor
+
+
+class Fit(Protocol):
+    """Something about the portrait that is found by optimisation before it can be encoded."""
+
+    guide: str
+    """Which guide the result is."""
+    network: nn.Module
+    values: Sequence[Any]
+    """Tensors, or containers of them, that the optimisation works on."""
+
+    def solve(self, network: nn.Module, values: Sequence[Any], tick: Callable[[int, int], None]) -> Any:
+        """The guide's value; runs where gradients are possible. ``tick(done, total)`` after each step."""
+        ...
+
+
+class FitsSource(AnimationBackbone, Protocol):
+    """A backbone that may have to fit a guide to the portrait."""
+
+    def fit(self, sources: Tensor, guides: Guides) -> Fit | None:
+        """What is to be fitted, None where the guides say it all."""
         ...
 
 

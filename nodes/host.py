@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +28,7 @@ from ..models.errors import MagPlusError
 from ..pipeline.log import log
 from ..pipeline.media.stills import SUFFIXES as PICTURES
 from . import standalone
+from .inference import leave_inference_mode, usable
 
 IN_COMFYUI = "comfy_api" in sys.modules
 
@@ -185,6 +186,18 @@ def small_picture(frame: Tensor) -> Image.Image:
     return Image.fromarray(values.permute(1, 2, 0).contiguous().numpy())
 
 
+# ---- gradients
+
+
+def outside_inference_mode(function: Callable[..., Any], *values: Any) -> Any:
+    """The function's result for copies of its values, where gradients are possible: for fitting and adaptation.
+
+    ComfyUI runs nodes in inference mode, and what was loaded in it cannot be trained.
+    """
+    with leave_inference_mode():
+        return function(*(usable(value) for value in values))
+
+
 # ---- files
 
 
@@ -230,6 +243,19 @@ def weight_path(name: str) -> Path:
         path = standalone.folders.weights / name
     if path is None or not path.is_file():
         raise MagPlusError(f"There is no file {name} in models/{KIND}. Put it there, or choose another one.")
+    return path
+
+
+def new_weights(name: str) -> Path:
+    """Where a weights file of that name will be written: a safetensors file in our folder, which must not exist."""
+    folder = Path(folder_paths.get_folder_paths(KIND)[0]) if IN_COMFYUI else standalone.folders.weights
+    path = Path(os.path.abspath(folder / name.strip()))
+    path = path if path.suffix == ".safetensors" else path.with_name(f"{path.name}.safetensors")
+    if not path.is_relative_to(os.path.abspath(folder)):
+        raise MagPlusError(f"'{name}' leads out of {folder}. Give a name inside it.")
+    if path.exists():
+        raise MagPlusError(f"{path.name} exists already in models/{KIND}. Choose another name.")
+    path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 

@@ -16,6 +16,8 @@ from . import host
 from .host import io
 
 Magnifier = io.Custom("MAGPLUS_MAGNIFIER")
+Guides = io.Custom("MAGPLUS_GUIDES")
+"""Guides by name, as `models.guides.read_guides` gives them."""
 Backbone = io.Custom("MAGPLUS_BACKBONE")
 Crop = io.Custom("MAGPLUS_CROP")
 """A `ClipCrop`: one clip seen through a square."""
@@ -25,6 +27,7 @@ Head = io.Custom("MAGPLUS_HEAD")
 """`HeadMotion`: what Stabilise Head took out."""
 AlphaMap = io.Custom("MAGPLUS_ALPHA")
 """Magnification factor per pixel of the reference frame, ``(H, W)``."""
+FlowEstimator = io.Custom("MAGPLUS_FLOW")
 BoundingBox = io.Custom("BOUNDING_BOX")
 Landmarks = io.Custom("FACE_LANDMARKS")
 

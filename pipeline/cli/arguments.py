@@ -6,15 +6,16 @@ import argparse
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 
 from ...models.checkpoint import Checkpoint
-from ...models.contracts import AnimationBackbone, Magnifier
+from ...models.contracts import AnimationBackbone, FlowEstimator, Magnifier
 from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
-from ...models.registry import BACKBONES, BUILTIN, load_backbone, load_magnifier
+from ...models.guides import Given, read_guides
+from ...models.registry import BACKBONES, BUILTIN, load_backbone, load_estimator, load_magnifier
 from ..clip import Clip, TensorClip
 from ..face.anatomy import REGIONS
 from ..face.box import box_from_mask, parse_box
@@ -22,7 +23,8 @@ from ..face.find import steady_face
 from ..face.frame import check_one_size
 from ..face.regions import RegionStrengths, parse_regions
 from ..log import log
-from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_image, read_mask
+from ..measure import FARNEBACK
+from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_array, read_image, read_mask
 from ..motion.animate import Reference
 from ..motion.masks import Mask
 
@@ -70,6 +72,11 @@ def add_magnifier(parser: Parser) -> None:
     )
 
 
+def add_estimator(parser: Parser, what: str = "measures the motion", default: str = FARNEBACK.name) -> None:
+    """Which optical flow."""
+    parser.add_argument("--estimator", metavar="FILE", help=f"RAFT or ARFlow, which {what} (default: {default})")
+
+
 def add_reference(parser: Parser, *, best: bool = False) -> None:
     """Which frame is the neutral one; with ``best`` the backbone may be asked."""
     parser.add_argument(
@@ -106,6 +113,24 @@ def add_backbone(parser: Parser) -> None:
     parser.add_argument(
         "--option", action="append", default=[], metavar="KEY=VALUE", help="option of the backbone; repeat for several"
     )
+    parser.add_argument(
+        "--guide",
+        action="append",
+        default=[],
+        metavar="NAME=FILE.npy|WORD",
+        help="what the backbone needs beyond pixels, such as landmarks; repeat for several",
+    )
+
+
+def guides_from(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the user gave, by name."""
+    given: dict[str, Given] = {}
+    for text in arguments.guide:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise MagPlusError(f"--guide {text}: give NAME=FILE.npy, or NAME=WORD.")
+        given[name] = read_array(Path(value)) if value.endswith(".npy") else value
+    return read_guides(BACKBONES[arguments.backbone].guides, given, of=f"Backbone '{arguments.backbone}'")
 
 
 def add_face(parser: Parser, side: str) -> None:
@@ -191,6 +216,14 @@ def _options(flag: str, texts: list[str]) -> dict[str, str]:
             raise MagPlusError(f"{flag} {text}: give KEY=VALUE.")
         options[key] = value
     return options
+
+
+def estimator_from(arguments: argparse.Namespace) -> tuple[FlowEstimator, list[Path]]:
+    """What measures the motion, and its file if it has one."""
+    if arguments.estimator is None:
+        return FARNEBACK, []
+    estimator, checkpoint = load_estimator(arguments.estimator)
+    return estimator, [checkpoint.path]
 
 
 def face_from(arguments: argparse.Namespace, side: str, clip: Clip) -> FaceBox | None:

@@ -48,6 +48,7 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     shared.add_face(parser, "source")
     shared.add_still_head(parser, "; the result holds its head still")
     shared.add_magnifier(parser)
+    shared.add_estimator(parser)
     shared.add_reference(parser, best=True)
     shared.add_strength(parser)
     shared.add_output(parser, required=False)
@@ -82,6 +83,7 @@ def run_command(arguments: argparse.Namespace) -> None:
     sources = shared.pictures_from(arguments.source)
     backbone, weights = shared.backbone_from(arguments)
     magnifier, checkpoint = shared.magnifier_from(arguments)
+    estimator, estimator_file = shared.estimator_from(arguments)
     settings = _settings(arguments, clip, sources)
     check_intensity(settings.intensity)
     if settings.alpha is not None:
@@ -93,12 +95,13 @@ def run_command(arguments: argparse.Namespace) -> None:
         magnifier=magnifier,
         settings=settings,
         scratch=files.restored.parent,
+        estimator=estimator,
         progress=bar,
     )
     try:
         record = provenance(
             inputs=[arguments.input, *arguments.source],
-            weights=[*weights, *([checkpoint.path] if checkpoint else [])],
+            weights=[*weights, *estimator_file, *([checkpoint.path] if checkpoint else [])],
             settings=_told(arguments, result),
         )
         report = write_run(
@@ -126,6 +129,7 @@ def _settings(arguments: argparse.Namespace, clip: FileClip, sources: TensorClip
         pixels=arguments.pixels,
         reference=arguments.reference,
         motion_strength=arguments.motion_strength,
+        guides=shared.guides_from(arguments),
         driver_box=shared.face_from(arguments, "driver", clip),
         source_box=shared.face_from(arguments, "source", sources),
         regions=shared.regions_from(arguments),
@@ -139,6 +143,7 @@ def _told(arguments: argparse.Namespace, result: RunResult) -> Mapping[str, Any]
         "version": __version__,
         "backbone": arguments.backbone,
         "options": arguments.option,
+        "guides": arguments.guide,
         "magnifier": arguments.magnifier,
         "alpha": round(result.alpha, 6),
         "regions": arguments.regions,
@@ -165,7 +170,7 @@ def _print_summary(clip: FileClip, result: RunResult, files: OutputFiles, kept: 
         render_table(HEADERS, [_row(result, name, count) for name in STAGES]),
         "",
         f"The gain of 'restored' should be {goal:.4g}. It was not measured by what closed the loop: lkmag closes it,",
-        "Farneback's optical flow reports it.",
+        f"{result.estimator} reports it.",
         *([] if kept is None else [f"The preview keeps {100 * kept:.0f} % of the motion; work on with the master."]),
         "",
         *(str(path) for path in files.everything()),

@@ -17,16 +17,28 @@ from ...models.registry import BACKBONES, load_magnifier, needs_displacement
 from ..clip import Clip, SpooledClip
 from ..face.anatomy import FaceMap
 from ..face.crop import CroppedClip
-from ..face.frame import box_guides, frame_side, frame_sources
+from ..face.frame import frame_side, frame_sources
+from ..face.guides import place_guides
 from ..face.head import StillClip, measure_head, restored
 from ..face.regions import within_face
 from ..face.sides import Sides
 from ..log import log
-from ..measure import MotionCurve, compare, comparison_report, curve_csv, curve_report, measure_clip, whole_frame_box
+from ..measure import (
+    DisplacementEstimator,
+    MotionCurve,
+    compare,
+    comparison_report,
+    curve_csv,
+    curve_report,
+    displacement_by,
+    measure_clip,
+    whole_frame_box,
+)
 from ..media import SYNTHETIC, FileClip, motion_survival, open_clip, provenance, write_sidecar
 from ..motion.animate import animate, resolve_reference
 from ..motion.auto import Evidence, choose, restore
 from ..motion.encoded import EncodedSources
+from ..motion.fitting import fitting
 from ..motion.magnify import check_alpha, estimator_of, magnify
 from ..outputs import check_free, survival_report, write_picture, write_text
 from ..render import plot_curves
@@ -124,13 +136,18 @@ def animate_command(arguments: argparse.Namespace) -> None:
     """Driving clip and portrait in, generated clip out, framed as the backbone asks."""
     clip, bar = shared.moving_clip_from(arguments), ProgressBar()
     backbone, weights = shared.backbone_from(arguments)
-    backbone = EncodedSources.once(backbone)
+    backbone = EncodedSources.once(fitting(backbone, progress=bar))
     size = (clip.info.height, clip.info.width)
     driver = frame_side("driving clip", size, shared.face_from(arguments, "driver", clip), backbone.framing)
     pictures = shared.pictures_from(arguments.source)
     face = shared.face_from(arguments, "source", pictures)
     source, crops = frame_sources(list(pictures.frames), face, backbone.framing)
-    guides = box_guides(backbone, driver, source)
+    guides = place_guides(
+        shared.guides_from(arguments),
+        backbone,
+        driving=(driver, size),
+        source=(source, (pictures.info.height, pictures.info.width)),
+    )
     cropped = CroppedClip(clip, driver.crop)
     arguments.reference = resolve_reference(arguments.reference, backbone, crops, cropped, guides=guides, progress=bar)
     results = animate(
@@ -145,6 +162,7 @@ def animate_command(arguments: argparse.Namespace) -> None:
     settings = {
         "backbone": arguments.backbone,
         "options": arguments.option,
+        "guides": arguments.guide,
         "motion_strength": arguments.motion_strength,
     }
     chunks = (result.frames for result in results)
@@ -235,6 +253,7 @@ def _add_measure(parser: Parser) -> None:
     parser.add_argument("--like", metavar="CLIP", help="original clip to compare with: gain, correlation, lag")
     for side in ("in", "like"):
         shared.add_face(parser, side)
+    shared.add_estimator(parser)
     shared.add_reference(parser)
     parser.add_argument("--plot", metavar="FILE.png", help="draw the curves")
     parser.add_argument("--csv", metavar="FILE.csv", help="write the curves as a table")
@@ -248,11 +267,13 @@ def measure_command(arguments: argparse.Namespace) -> None:
     targets = {flag: Path(name) for flag in ("plot", "csv") if (name := getattr(arguments, flag))}
     for target in targets.values():
         check_free(target, overwrite=arguments.overwrite)
-    curves = [(clip.info.name, _curve(arguments, "in", clip, bar))]
-    report: dict[str, Any] = {"curve": curve_report(curves[0][1])}
+    estimator, _ = shared.estimator_from(arguments)
+    by = displacement_by(estimator)
+    curves = [(clip.info.name, _curve(arguments, "in", clip, by, bar))]
+    report: dict[str, Any] = {"estimator": estimator.name, "curve": curve_report(curves[0][1])}
     if arguments.like:
         original = open_clip(arguments.like)
-        curves.insert(0, (original.info.name, _curve(arguments, "like", original, bar)))
+        curves.insert(0, (original.info.name, _curve(arguments, "like", original, by, bar)))
         report["original"] = curve_report(curves[0][1])
         report["comparison"] = comparison_report(compare(curves[0][1], curves[1][1]))
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
@@ -262,9 +283,11 @@ def measure_command(arguments: argparse.Namespace) -> None:
         write_text(targets["csv"], curve_csv(curves))
 
 
-def _curve(arguments: argparse.Namespace, side: str, clip: Clip, bar: ProgressBar) -> MotionCurve:
+def _curve(
+    arguments: argparse.Namespace, side: str, clip: Clip, by: DisplacementEstimator, bar: ProgressBar
+) -> MotionCurve:
     box = shared.face_from(arguments, side, clip) or whole_frame_box(clip.info)
-    return measure_clip(clip, box, reference=arguments.reference, progress=bar)
+    return measure_clip(clip, box, reference=arguments.reference, estimator=by, progress=bar)
 
 
 def _write(
