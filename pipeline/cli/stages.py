@@ -20,6 +20,7 @@ from ..face.crop import CroppedClip
 from ..face.frame import frame_side, frame_sources
 from ..face.guides import place_guides
 from ..face.head import StillClip, measure_head, restored
+from ..face.regions import within_face
 from ..face.sides import Sides
 from ..log import log
 from ..measure import (
@@ -100,6 +101,8 @@ def magnify_command(arguments: argparse.Namespace) -> None:
         about: Any = {"magnifier": magnifier, "reference": arguments.reference, "progress": bar}
         target = BACKBONES["flow"].target_pct_face
         alpha = factors = choose(view, box, target_pct_face=target, **about) if alpha is None else alpha
+        if head is not None and box is not None:
+            factors = within_face(alpha, box, (clip.info.height, clip.info.width))
     check_alpha(alpha, magnifier.alpha_range)
     chunks = magnify(
         view,
