@@ -9,7 +9,7 @@ from torch import Tensor
 from ..checkpoint import load_strictly
 from ..errors import MagPlusError
 from .base import BaseModel
-from .spectral import plain_weights
+from ..spectral import plain_weights
 
 REQUIRED_KEYS = frozenset(
     {

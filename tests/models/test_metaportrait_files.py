@@ -8,7 +8,7 @@ import torch
 from magplus.models.checkpoint import read_checkpoint
 from magplus.models.errors import MagPlusError
 from magplus.models.metaportrait.arch import base_model
-from magplus.models.metaportrait.spectral import plain_weights
+from magplus.models.spectral import plain_weights
 
 
 def changed(**changes):
