@@ -17,9 +17,10 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests" / "models"), str(ROOT / 
 import conftest  # noqa: E402, F401 - loads the checkout as the package
 import detfill  # noqa: E402
 import fomm_files  # noqa: E402
+from magplus.models.fold import channels_last  # noqa: E402
 from magplus.models.fomm.arch import networks  # noqa: E402
 from magplus.models.fomm.network import Fomm  # noqa: E402
-from magplus.models.keypoints.fold import channels_last, fold_doublings, fold_norms  # noqa: E402
+from magplus.models.keypoints.fold import fold_doublings, fold_norms  # noqa: E402
 from magplus.models.keypoints.motion import MotionOptions, transfer  # noqa: E402
 from magplus.models.precision import has_bfloat16  # noqa: E402
 from timing import compare, table  # noqa: E402

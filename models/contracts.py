@@ -23,10 +23,12 @@ Those about the portrait start with ``source`` and are all that `AnimationBackbo
 
 @dataclass(frozen=True, kw_only=True)
 class AlphaRange:
-    """Magnification factors that a magnifier was made for, both ends included."""
+    """Magnification factors that a magnifier takes, both ends included."""
 
     low: float
     high: float
+    trained_from: float = 0.0
+    """Below it the factor is taken, but the weights never saw one: the caller is warned."""
 
     def __contains__(self, alpha: float) -> bool:
         return self.low <= alpha <= self.high
@@ -41,12 +43,16 @@ class Magnifier(Protocol):
     name: str
     alpha_range: AlphaRange
 
-    def prepare(self, reference: Tensor, alpha: float | Tensor, mask: Tensor | None = None) -> Any:
-        """State for one reference ``(3, H, W)``; ``alpha`` is a number or a map ``(H, W)``, ``mask`` is ``(H, W)``."""
+    def prepare(self, reference: Tensor, alpha: float | Tensor) -> Any:
+        """State for one reference ``(3, H, W)``; ``alpha`` is a number or a map ``(H, W)``."""
         ...
 
-    def run(self, state: Any, frames: Tensor) -> Tensor:
-        """Magnified frames ``(N, 3, H, W)``."""
+    def run(self, state: Any, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Magnified frames ``(N, 3, H, W)``.
+
+        ``mask`` is ``(H, W)``, or ``(N, H, W)`` for one per frame; between its 1 and its 0 the factor goes from alpha
+        to 1, which leaves a frame as it is.
+        """
         ...
 
 
@@ -57,7 +63,7 @@ class DisplacementMagnifier(Magnifier, Protocol):
         """Displacement in px of each pixel of the reference to each frame, ``(N, 2, H, W)``, before ``alpha``."""
         ...
 
-    def render(self, state: Any, frames: Tensor, displacement: Tensor) -> Tensor:
+    def render(self, state: Any, frames: Tensor, displacement: Tensor, mask: Tensor | None = None) -> Tensor:
         """Frames as `run` gives them, with a displacement of the caller's in place of the measured one."""
         ...
 

@@ -41,18 +41,24 @@ def _drawn(key, value, gain):
 
 
 def probe(size, seed):
-    """Picture ``(3, size, size)`` in [0, 1]: six plane waves and noise per channel."""
+    """Picture ``(3, size, size)`` in [0, 1]."""
+    return probe_of((3, size, size), seed)
+
+
+def probe_of(shape, seed, low=0.0, high=1.0):
+    """Values of any shape ``(..., H, W)`` in [low, high]: six plane waves and noise per channel."""
     rng = np.random.Generator(np.random.PCG64(seed))
-    y, x = np.meshgrid(np.linspace(0, 1, size), np.linspace(0, 1, size), indexing="ij")
+    *lead, height, width = shape
+    y, x = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
     channels = []
-    for _ in range(3):
-        channel = np.zeros((size, size))
+    for _ in range(int(np.prod(lead))):
+        channel = np.zeros((height, width))
         for _ in range(6):
-            fx, fy, phase, height = rng.uniform(0.5, 6), rng.uniform(0.5, 6), rng.uniform(0, 6.28), rng.uniform(0.2, 1)
-            channel += height * np.sin(2 * np.pi * (fx * x + fy * y) + phase)
-        channel += 0.1 * rng.standard_normal((size, size))
+            fx, fy, phase, size = rng.uniform(0.5, 6), rng.uniform(0.5, 6), rng.uniform(0, 6.28), rng.uniform(0.2, 1)
+            channel += size * np.sin(2 * np.pi * (fx * x + fy * y) + phase)
+        channel += 0.1 * rng.standard_normal((height, width))
         channels.append((channel - channel.min()) / (channel.max() - channel.min()))
-    return torch.from_numpy(np.stack(channels).astype(np.float32))
+    return torch.from_numpy((low + (high - low) * np.stack(channels)).astype(np.float32)).reshape(tuple(shape))
 
 
 def driving(size):

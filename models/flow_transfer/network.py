@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from ..checks import check_picture
 from ..contracts import DriveResult, Framing, Guides
 from ..errors import MagPlusError
 from ..geometry import FaceBox, Similarity, between
 from ..lkmag.arch import builtin
-from ..lkmag.network import LKState, check_picture
+from ..lkmag.network import LKState
 from ..sampling import spline_coefficients
 from ..warp import border_window, box_window, carry, warp_by
 

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from ..checkpoint import Checkpoint, load_parts
 from ..errors import MagPlusError
+from ..fold import channels_last
 from ..keypoints.detector import KeypointDetector
-from ..keypoints.fold import channels_last, fold_doublings, fold_norms
+from ..keypoints.fold import fold_doublings, fold_norms
 from ..keypoints.options import MOTION_OPTIONS, motion_options
 from ..options import Option
 from ..precision import PRECISION, dtype_of

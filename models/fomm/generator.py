@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..fold import channels_last
 from ..keypoints.blocks import DownBlock, ResBlock, SameBlock, UpBlock
-from ..keypoints.fold import channels_last, fold_doublings, fold_norms, fold_residuals
+from ..keypoints.fold import fold_doublings, fold_norms, fold_residuals
 from ..keypoints.motion import Keypoints
 from .dense_motion import DenseMotion, DenseMotionNetwork
 

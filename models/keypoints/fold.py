@@ -7,10 +7,10 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from ..fold import fused
+from ..winograd import WinogradConv
 from .blocks import ResBlock, SameBlock, UpBlock
-from .winograd import WinogradConv
 
 
 class DoublingConv(nn.Module):
@@ -38,9 +38,9 @@ def fold_norms(network: nn.Module) -> nn.Module:
     """Batch norms into the convolutions in front of them, in place. Those in front of none stay."""
     for block in network.modules():
         if isinstance(block, SameBlock):
-            block.conv, block.norm = _fused(block.conv, block.norm), cast(Any, nn.Identity())
+            block.conv, block.norm = fused(block.conv, block.norm), cast(Any, nn.Identity())
         elif isinstance(block, ResBlock):
-            block.conv1, block.norm2 = _fused(block.conv1, block.norm2), cast(Any, nn.Identity())
+            block.conv1, block.norm2 = fused(block.conv1, block.norm2), cast(Any, nn.Identity())
     return network
 
 
@@ -60,12 +60,3 @@ def fold_residuals(network: nn.Module) -> nn.Module:
             block.conv1 = cast(Any, WinogradConv(block.conv1))
             block.conv2 = cast(Any, WinogradConv(block.conv2))
     return network
-
-
-def channels_last(network: nn.Module) -> nn.Module:
-    """Weights in the layout in which the processor's convolutions are quickest; their results follow."""
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _fused(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
-    return fuse_conv_bn_eval(conv, norm).requires_grad_(False)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..checks import check_picture, check_same_size
 from ..contracts import AlphaRange
-from ..errors import MagPlusError
 from ..filters import double_displacement, gaussian_blur, wide_blur
 from ..sampling import invert, pixel_grid, sample_linear, sample_spline, spline_coefficients
 from .prior import (
@@ -66,20 +66,14 @@ class LKMag(nn.Module):
         self.weigher = weigher
         self.refiner = refiner
 
-    def prepare(self, reference: Tensor, alpha: float | Tensor = 1.0, mask: Tensor | None = None) -> LKState:
-        """State for a reference ``(3, H, W)``, H and W >= 16.
-
-        ``alpha`` is a number or a map ``(H, W)``; where ``mask`` ``(H, W)`` is below 1, alpha goes linearly to 1, the
-        factor that leaves a frame as it is.
-        """
+    def prepare(self, reference: Tensor, alpha: float | Tensor = 1.0) -> LKState:
+        """State for a reference ``(3, H, W)``, H and W >= 16; ``alpha`` is a number or a map ``(H, W)``."""
         check_picture(reference)
         image = reference[None].float()
         noise = rounding_noise(image)
         levels = [reference_level(level, damping=DAMPING, least_noise=noise) for level in pyramid(image, len(STEPS))]
         factor = torch.as_tensor(alpha, dtype=image.dtype, device=image.device)
         factor = factor.expand(1, 1, *factor.shape) if factor.ndim == 2 else factor.view(1, 1, 1, 1)
-        if mask is not None:
-            factor = 1 + mask.to(image) * (factor - 1)
         return LKState(reference=image, coefficients=spline_coefficients(image), levels=levels, alpha=factor)
 
     def displacement(self, state: LKState, frames: Tensor) -> Tensor:
@@ -109,25 +103,30 @@ class LKMag(nn.Module):
             now = Estimate(displacement=_smoothed(displacement), error=(evidence.error * weights).sum(1))
         return now
 
-    def render(self, state: LKState, frames: Tensor, displacement: Tensor) -> Tensor:
+    def render(self, state: LKState, frames: Tensor, displacement: Tensor, mask: Tensor | None = None) -> Tensor:
         """Frames ``(N, 3, H, W)`` whose material points stand at alpha times ``displacement`` from the reference.
+
+        Where ``mask`` (``(H, W)`` or ``(N, H, W)``) is below 1, alpha goes linearly to 1.
 
         Reference and frame are sampled at the same material points; their difference is appearance that is no motion.
         It follows alpha up to 1 and stays at full strength beyond, except where it is no larger than noise.
         """
         coefficients = spline_coefficients(frames.float())
-        origin = invert(state.alpha * displacement)
+        alpha = state.alpha
+        if mask is not None:
+            alpha = 1 + mask.to(frames).view(-1, 1, *mask.shape[-2:]) * (alpha - 1)
+        origin = invert(alpha * displacement)
         at_origin = sample_linear(displacement, origin)
         still = sample_spline(state.coefficients.expand(len(frames), -1, -1, -1), origin)
         moved = sample_spline(coefficients, origin + at_origin)
-        blend = _share_of_frame(still, moved, state.alpha)
+        blend = _share_of_frame(still, moved, alpha)
         if self.refiner is not None:
-            return self.refiner(still, moved, state.alpha * at_origin, state.alpha, blend).clamp(0, 1)
+            return self.refiner(still, moved, alpha * at_origin, alpha, blend).clamp(0, 1)
         return torch.lerp(still, moved, blend).clamp(0, 1)
 
-    def run(self, state: LKState, frames: Tensor) -> Tensor:
-        """Magnified frames ``(N, 3, H, W)`` in [0, 1]."""
-        return self.render(state, frames, self.displacement(state, frames))
+    def run(self, state: LKState, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Magnified frames ``(N, 3, H, W)`` in [0, 1], ``mask`` as in `render`."""
+        return self.render(state, frames, self.displacement(state, frames), mask)
 
 
 def _finer(estimate: Estimate, size: tuple[int, int]) -> Estimate:
@@ -156,21 +155,3 @@ def _share_of_frame(still: Tensor, moved: Tensor, alpha: Tensor) -> Tensor:
     like_noise = (1.5 - local / (2 * noise + 1e-9)).clamp(0, 1)
     beyond = (1 - 1 / alpha.clamp(min=1)) * 0.5 * like_noise
     return alpha.clamp(0, 1) * (1 - beyond)
-
-
-def check_picture(picture: Tensor) -> None:
-    """Refuse what is not one RGB picture of at least 16 x 16 px."""
-    if picture.ndim != 3 or picture.shape[0] != 3:
-        raise MagPlusError(f"A reference must be one RGB picture (3, H, W); this one has shape {tuple(picture.shape)}.")
-    if min(picture.shape[-2:]) < 16:
-        height, width = picture.shape[-2:]
-        raise MagPlusError(f"A picture of {width} x {height} px is too small: at least 16 x 16 px are needed.")
-
-
-def check_same_size(reference: Tensor, frames: Tensor) -> None:
-    """Refuse frames of another size than their reference."""
-    if frames.shape[-2:] != reference.shape[-2:]:
-        raise MagPlusError(
-            f"Frames of {frames.shape[-1]} x {frames.shape[-2]} px do not fit a reference of "
-            f"{reference.shape[-1]} x {reference.shape[-2]} px. Give a reference from the same clip."
-        )

@@ -28,7 +28,8 @@ class Refiner(nn.Module):
         """Picture ``(N, 3, H, W)``.
 
         ``still`` and ``moved`` ``(N, 3, H, W)`` are reference and frame, both sampled at the same material points,
-        ``motion`` ``(N, 2, H, W)`` is the magnified displacement in px, ``alpha`` ``(1, 1, H, W)``, ``blend``
+        ``motion`` ``(N, 2, H, W)`` is the magnified displacement in px, ``alpha`` broadcasts to ``(N, 1, H, W)``,
+        ``blend``
         ``(N, 1, H, W)`` the prior's share of ``moved`` in [0, 1].
         """
         length = motion.square().sum(1, keepdim=True).add(1e-8).sqrt()

@@ -76,7 +76,7 @@ def test_a_mask_limits_the_magnification():
     mask = torch.zeros(SIZE, SIZE)
     mask[:, :64] = 1
     magnifier = arch.builtin()
-    masked = magnifier.run(magnifier.prepare(still, 8.0, mask), moved)[0]
+    masked = magnifier.run(magnifier.prepare(still, 8.0), moved, mask)[0]
     full = synth.render(texture, synth.scaled(field, 8.0), SIZE, SIZE)
     assert psnr(masked[:, :, :56], full[:, :, :56]) > 42
     assert psnr(masked[:, :, 72:], moved[0][:, :, 72:]) > 50
