@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checkpoint import load_parts
 from ..spectral import plain_weights
 from .head_pose import HeadPose
 from .layers import standardise
-from .parts import Parts
+from .parts import MAKERS, Parts
 
 HEAD_POSE = "head_pose_regressor"
 """Name of the regressor in our files; its own file has none in front of its keys."""
 
-PARTS = frozenset(
-    {
-        "local_encoder_nw",
-        "idt_embedder_nw",
-        "expression_embedder_nw",
-        "pose_unsqueeze_nw",
-        "warp_embed_head_orig_nw",
-        "xy_generator_nw",
-        "uv_generator_nw",
-        "volume_source_nw",
-        "volume_process_nw",
-        "decoder_nw",
-    }
-)
+_MAKERS: dict[str, Callable[[], nn.Module]] = {**MAKERS, HEAD_POSE: HeadPose}
 
 REQUIRED_KEYS = frozenset(
     {
@@ -60,7 +48,7 @@ def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         first = name.partition(".")[0]
         if first in _BARE_HEAD_POSE:
             kept[f"{HEAD_POSE}.{name}"] = value
-        elif first in PARTS | {HEAD_POSE} and not name.endswith(_CONSTANTS):
+        elif first in _MAKERS and not name.endswith(_CONSTANTS):
             kept[name] = value
     return kept
 
@@ -68,18 +56,16 @@ def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def networks(tensors: Mapping[str, Tensor]) -> tuple[Parts | None, HeadPose | None]:
     """The main model and the regressor in their plain form, frozen; None for what has no weights here."""
     tensors = tidy(tensors)
+    given = {name.partition(".")[0] for name in tensors}
+    main = Parts({name: load_part(name, tensors) for name in MAKERS}) if given & MAKERS.keys() else None
+    return main, cast(HeadPose, load_part(HEAD_POSE, tensors)) if HEAD_POSE in given else None
+
+
+def load_part(name: str, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """One network, of the tensors whose names begin with its name."""
     with torch.device("meta"):
-        main, head = Parts(), HeadPose()
-    has_main, has_head = (any(_is_of(name, parts) for name in tensors) for parts in (PARTS, {HEAD_POSE}))
-    nets = dict(main.named_children()) if has_main else {}
-    if has_head:
-        nets[HEAD_POSE] = head.net
-    for part, network in nets.items():
-        own = {name: value for name, value in tensors.items() if _is_of(name, {part})}
-        # One after the other: weights as they were trained and as they are used are both held for one part only.
-        load_parts({part: network.to_empty(device="cpu")}, plain_weights(standardise(own)), what="EMOPortraits")
-    return main if has_main else None, head if has_head else None
-
-
-def _is_of(name: str, parts: Collection[str]) -> bool:
-    return name.partition(".")[0] in parts
+        network = _MAKERS[name]()
+    own = {key: value for key, value in tensors.items() if key.startswith(f"{name}.")}
+    # One network after the other: weights as they were trained and as they are used are both held for one only.
+    load_parts({name: network.to_empty(device="cpu")}, plain_weights(standardise(own)), what="EMOPortraits")
+    return network

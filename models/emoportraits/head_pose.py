@@ -9,12 +9,11 @@ from .pose import pose_matrix
 from .resnet import Basic, ResNet
 
 
-class HeadPose(nn.Module):
+class HeadPose(ResNet):
     """Pictures ``(N, 3, H, W)`` in [0, 1] to head poses ``(N, 4, 4)``."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.net = ResNet(Basic, (2, 2, 2, 2), nn.Linear(512, 9), norm=nn.BatchNorm2d, bias=False)
+        super().__init__(Basic, (2, 2, 2, 2), nn.Linear(512, 9), norm=nn.BatchNorm2d, bias=False)
 
     def forward(self, pictures: Tensor) -> Tensor:
         return pose_matrix(*self.parts(pictures))
@@ -23,5 +22,5 @@ class HeadPose(nn.Module):
         """Scales, angles and translations, ``(N, 3)`` each."""
         # No mean and deviation here, other than in the main model's residual networks.
         small = F.interpolate(pictures, size=(128, 128), mode="bilinear", align_corners=False)
-        scale, rotation, translation = self.net.fc(self.net.features(small).mean((2, 3))).split(3, dim=1)
+        scale, rotation, translation = self.fc(self.features(small).mean((2, 3))).split(3, dim=1)
         return scale, rotation, translation

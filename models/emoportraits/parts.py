@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from torch import Tensor, nn
 
 from .decoder import Decoder
@@ -13,21 +15,39 @@ from .volume_nets import ProcessVolume, SourceVolume
 from .warp_generator import WarpGenerator
 
 
-class Parts(nn.Module):
-    """All of them, under the names of the released file. Nothing here remembers a portrait or a frame."""
+MAKERS: dict[str, Callable[[], nn.Module]] = {
+    "local_encoder_nw": LocalEncoder,
+    "idt_embedder_nw": IdentityEmbedder,
+    "expression_embedder_nw": ExpressionEmbedder,
+    "pose_unsqueeze_nw": lambda: nn.Linear(LATENT, 512 * 4 * 4, bias=False),
+    "warp_embed_head_orig_nw": lambda: nn.Conv2d(512, 512, 1, bias=False),
+    "xy_generator_nw": WarpGenerator,
+    "uv_generator_nw": WarpGenerator,
+    "volume_source_nw": SourceVolume,
+    "volume_process_nw": ProcessVolume,
+    "decoder_nw": Decoder,
+}
+"""Each of them, by its name in the released file."""
 
-    def __init__(self) -> None:
+
+class Parts(nn.Module):
+    """All of them together. Nothing here remembers a portrait or a frame."""
+
+    local_encoder_nw: LocalEncoder
+    idt_embedder_nw: IdentityEmbedder
+    expression_embedder_nw: ExpressionEmbedder
+    pose_unsqueeze_nw: nn.Linear
+    warp_embed_head_orig_nw: nn.Conv2d
+    xy_generator_nw: WarpGenerator
+    uv_generator_nw: WarpGenerator
+    volume_source_nw: SourceVolume
+    volume_process_nw: ProcessVolume
+    decoder_nw: Decoder
+
+    def __init__(self, networks: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.local_encoder_nw = LocalEncoder()
-        self.idt_embedder_nw = IdentityEmbedder()
-        self.expression_embedder_nw = ExpressionEmbedder()
-        self.pose_unsqueeze_nw = nn.Linear(LATENT, 512 * 4 * 4, bias=False)
-        self.warp_embed_head_orig_nw = nn.Conv2d(512, 512, 1, bias=False)
-        self.xy_generator_nw = WarpGenerator()
-        self.uv_generator_nw = WarpGenerator()
-        self.volume_source_nw = SourceVolume()
-        self.volume_process_nw = ProcessVolume()
-        self.decoder_nw = Decoder()
+        for name in MAKERS:
+            self.add_module(name, networks[name])
 
     def warp_embedding(self, identity: Tensor, expression: Tensor) -> Tensor:
         """``(N, 512, 4, 4)`` for the *portrait's* identity ``(1, 512, 4, 4)`` and anybody's latents ``(N, 128)``."""

@@ -2,11 +2,13 @@
 
 import functools
 import json
+from types import SimpleNamespace
 
 import detfill
 import numpy as np
 import torch
 from magplus.models.emoportraits import arch
+from magplus.models.emoportraits.parts import MAKERS, Parts
 from magplus.models.emoportraits.pose import pose_matrix
 
 
@@ -52,27 +54,22 @@ def head_pose():
 
 def flat():
     """The main model's state dict."""
-    return {key: value for name in sorted(arch.PARTS) for key, value in part(name).items()}
+    return {key: value for name in MAKERS for key, value in part(name).items()}
 
 
 @functools.cache
 def network(name):
     """One network in its plain form, from a file that holds nothing else."""
-    return arch.load_part(name, part(name))
+    return arch.load_part(name, arch.tidy(head_pose() if name == arch.HEAD_POSE else part(name)))
 
 
 def theta(which):
     """The goldens' head poses: ``src``, ``drv0``, ``drv1``."""
-    return pose_matrix(*(torch.tensor(v, dtype=torch.float32)[:, 0] for v in _srt()[which]))
+    return pose_matrix(*(torch.tensor(v, dtype=torch.float32) for v in _srt()[which]))
 
 
 def _srt():
     return detfill.golden("emoportraits")[1]["srt"]
-
-
-def probe(shape, seed, low=0.0, high=1.0):
-    """The goldens' probes of any shape."""
-    raise NotImplementedError
 
 
 def picture(seed):
@@ -84,3 +81,9 @@ def source_mask():
     """The goldens' mask ``(512, 512)``."""
     y, x = np.mgrid[:512, :512]
     return torch.from_numpy((((x - 256) / 180) ** 2 + ((y - 250) / 220) ** 2 <= 1).astype(np.float32))
+
+
+def embedding(identity, expression):
+    """`Parts.warp_embedding` without the other eight networks."""
+    only = SimpleNamespace(**{n: network(n) for n in ("pose_unsqueeze_nw", "warp_embed_head_orig_nw")})
+    return Parts.warp_embedding(only, identity, expression)
