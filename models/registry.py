@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .checkpoint import Checkpoint, read_checkpoint
 from .contracts import AnimationBackbone, DisplacementMagnifier, Framing, Magnifier
+from .emoportraits import arch as emoportraits
 from .errors import MagPlusError
 from .flow_transfer import arch as flow_transfer
 from .fomm import arch as fomm
@@ -102,6 +103,23 @@ ARCHITECTURES = (
         build=fsrt.networks,
         tidy=fsrt.tidy,
     ),
+    Architecture(
+        name="emoportraits",
+        kind="backbone",
+        title="EMOPortraits, stage 1 (328_model)",
+        required_keys=emoportraits.REQUIRED_KEYS,
+        build=emoportraits.networks,
+        tidy=emoportraits.tidy,
+    ),
+    Architecture(
+        name="emoportraits-head-pose",
+        kind="backbone",
+        title="the head pose regressor of EMOPortraits, or another ResNet-18",
+        required_keys=emoportraits.HEAD_POSE_KEYS,
+        forbidden_keys=emoportraits.NO_HEAD_POSE_KEYS,
+        build=emoportraits.networks,
+        tidy=emoportraits.tidy,
+    ),
 )
 
 BACKBONES = {
@@ -134,6 +152,17 @@ BACKBONES = {
         framing=fsrt.FRAMING,
         target_pct_face=3.0,
         build=fsrt.build,
+    ),
+    "emoportraits": BackboneSpec(
+        name="emoportraits",
+        title="EMOPortraits: a volume given an expression of 128 numbers and a head pose, 512 px; slow without a GPU",
+        architectures=frozenset({"emoportraits", "emoportraits-head-pose"}),
+        files=("328_model.pth (from logs.zip)", "head_pose_regressor.pth (from repos.zip)"),
+        origin="the folders that https://github.com/neeek2303/EMOPortraits links to",
+        options=emoportraits.OPTIONS,
+        framing=emoportraits.FRAMING,
+        target_pct_face=3.0,
+        build=emoportraits.build,
     ),
 }
 

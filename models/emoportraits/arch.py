@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from ..checkpoint import load_parts
+from ..checkpoint import Checkpoint, load_parts
+from ..errors import MagPlusError
+from ..options import Option
+from ..precision import PRECISION, dtype_of
 from ..spectral import plain_weights
+from .fold import fold
 from .head_pose import HeadPose
 from .layers import standardise
+from .network import FRAMING, EmoOptions, EmoPortraits
 from .parts import MAKERS, Parts
 
 HEAD_POSE = "head_pose_regressor"
@@ -38,6 +43,53 @@ _CONSTANTS = (".identity_grid", ".identity_grid_512", ".aligned_keypoints", ".me
 _BARE_HEAD_POSE = frozenset({"conv1", "bn1", "layer1", "layer2", "layer3", "layer4", "fc"})
 
 
+OPTIONS = (
+    Option(
+        name="head_pose",
+        default="source",
+        choices=("source", "driver", "smoothed"),
+        help="source: the portrait holds its head as it does, which micro-motion needs, as a pose found anew in every "
+        "frame trembles by more; driver: the head goes with the driver's; smoothed: the same with a running mean",
+    ),
+    Option(
+        name="mix_pose",
+        default="driver_size",
+        choices=("driver_size", "source_size", "off"),
+        help="what of the driver's head pose is used. driver_size: its turn, place and size on the portrait's "
+        "proportions, as released; source_size: its turn and place; off: everything, its proportions too",
+    ),
+    Option(
+        name="face_crop",
+        default="fixed",
+        choices=("fixed", "follow"),
+        help="where the driver's expression is read. fixed: one place for the whole clip, that of the reference frame; "
+        "follow: after the head in every frame, as upstream does; for drivers that turn",
+    ),
+    Option(
+        name="expression",
+        default="relative",
+        choices=("relative", "absolute"),
+        help="relative: the portrait's own expression plus the driver's change since its reference (not the authors'); "
+        "absolute: the driver's own, as upstream does, which carries some of its face",
+    ),
+    Option(
+        name="expression_strength",
+        default=1.0,
+        low=0.0,
+        high=10.0,
+        help="multiplies that change (relative only): 1 as it is, less undoes magnification inside the model",
+    ),
+    Option(
+        name="background",
+        default="removed",
+        choices=("removed", "green"),
+        help="removed: the generated green is taken out of the pictures, for laying them over another background with "
+        "the mask; green: the pictures as the network makes them. The mask is given either way",
+    ),
+    PRECISION,
+)
+
+
 def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The networks' tensors alone, each under the name of its part, as in our safetensors files.
 
@@ -51,6 +103,25 @@ def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         elif first in _MAKERS and not name.endswith(_CONSTANTS):
             kept[name] = value
     return kept
+
+
+def build(checkpoints: list[Checkpoint], options: Mapping[str, Any]) -> EmoPortraits:
+    """The backbone from its files, in any order: the main model, and the regressor if there is one."""
+    tensors: dict[str, Tensor] = {}
+    for checkpoint in checkpoints:
+        own = tidy(checkpoint.tensors)
+        if own.keys() & tensors.keys():
+            raise MagPlusError(f"EMOPortraits was given a part twice, the second time by {checkpoint.path}. {_FILES}")
+        tensors |= own
+    main, head = networks(tensors)
+    if main is None:
+        given = ", ".join(str(checkpoint.path) for checkpoint in checkpoints) or "no file"
+        raise MagPlusError(f"EMOPortraits was given {given}; what is missing: the model itself. {_FILES}")
+    chosen = {name: value for name, value in options.items() if name != PRECISION.name}
+    return EmoPortraits(fold(main, dtype_of(options[PRECISION.name])), head, EmoOptions(**chosen))
+
+
+_FILES = "Give 328_model.pth and head_pose_regressor.pth, or a converted file that holds both."
 
 
 def networks(tensors: Mapping[str, Tensor]) -> tuple[Parts | None, HeadPose | None]:

@@ -22,7 +22,9 @@ class ImageDecoder(nn.Module):
         self.dec_img_head = nn.Sequential(nn.GroupNorm(GROUPS, 128), nn.ReLU(), nn.Conv2d(128, 3, 1))
 
     def forward(self, features: Tensor) -> Tensor:
-        return torch.sigmoid(self.dec_img_head(self.dec_img_blocks(features)))
+        norm, relu, last = self.dec_img_head
+        # In float32 whatever came before: half precision would show as steps in a cheek.
+        return torch.sigmoid(last(relu(norm(self.dec_img_blocks(features))).float()))
 
 
 class Decoder(nn.Module):

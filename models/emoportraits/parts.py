@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from .decoder import Decoder
@@ -56,11 +57,17 @@ class Parts(nn.Module):
 
     def canonical_volume(self, pictures: Tensor, theta: Tensor, embedding: Tensor) -> Tensor:
         """The portrait without its pose and expression, ``(1, 96, 16, 64, 64)``."""
-        volume = self.volume_source_nw(self.local_encoder_nw(pictures))
-        volume = sample_volume(volume, into_canonical(theta))
-        return self.volume_process_nw(sample_volume(volume, self.xy_generator_nw(embedding)))
+        volume = self.volume_source_nw(self.local_encoder_nw(pictures.to(self.precision)))
+        volume = sample_volume(volume.float(), into_canonical(theta))
+        volume = sample_volume(volume, self.xy_generator_nw(embedding))
+        return self.volume_process_nw(volume.to(self.precision)).float()
 
     def picture(self, canonical: Tensor, embedding: Tensor, theta: Tensor) -> Tensor:
         """Pictures ``(N, 3, 512, 512)``: first the expression, then the turn, read one after the other."""
         shown = sample_volume(canonical, self.uv_generator_nw(embedding))
-        return self.decoder_nw(sample_volume(shown, turned_grid(theta)))
+        return self.decoder_nw(sample_volume(shown, turned_grid(theta)).to(self.precision))
+
+    @property
+    def precision(self) -> torch.dtype:
+        """What is painted with. Places and latents always are float32."""
+        return next(self.decoder_nw.parameters()).dtype

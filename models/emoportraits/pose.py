@@ -121,3 +121,33 @@ def face_crop(pictures: Tensor, theta: Tensor) -> Tensor:
     square = torch.stack([x / 2, y / 2, torch.ones_like(x)], dim=-1).view(-1, 3)
     places = (square @ flat[:, :2].mT).view(-1, CROP, CROP, 2)
     return F.grid_sample(pictures, places, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def pose_between(source: Tensor, driver: Tensor, strength: float) -> Tensor:
+    """``strength`` of the way from the pose ``source`` ``(1, 4, 4)`` to ``driver`` ``(N, 4, 4)``; beyond 1 further on.
+
+    Turns go along the shortest way, places in a straight line. Size and proportions stay between the two: they are no
+    motion.
+    """
+    (turn, own), (goal, other) = _polar(source), _polar(driver)
+    between = turn @ _power((turn.mT @ goal)[:, :3, :3], strength)
+    stretch = own + min(strength, 1.0) * (other - own)
+    (start,), ends = (_place(theta) for theta in (source, driver))
+    moved = from_parts((between @ stretch)[:, :3, :3], start + strength * (ends - start))
+    return moved.to(driver.dtype)
+
+
+def _place(theta: Tensor) -> Tensor:
+    """The translation ``(N, 3)`` that comes first."""
+    return torch.linalg.solve(theta[:, :3, :3].double(), theta[:, :3, 3].double())
+
+
+def _power(turns: Tensor, exponent: float) -> Tensor:
+    """Rotations ``(N, 3, 3)`` about the same axes by ``exponent`` times the angles, as ``(N, 4, 4)``."""
+    skew = (turns - turns.mT) / 2
+    sine = torch.stack([skew[:, 2, 1], skew[:, 0, 2], skew[:, 1, 0]], dim=1).norm(dim=1)
+    angle = torch.atan2(sine, (turns.diagonal(dim1=1, dim2=2).sum(1) - 1) / 2)
+    axis = skew / sine.clamp(min=1e-12)[:, None, None]
+    made = torch.eye(4, dtype=turns.dtype, device=turns.device).repeat(len(turns), 1, 1)
+    made[:, :3, :3] = torch.linalg.matrix_exp(exponent * angle[:, None, None] * axis)
+    return made

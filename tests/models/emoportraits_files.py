@@ -2,14 +2,17 @@
 
 import functools
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import detfill
 import numpy as np
 import torch
+from magplus.models.checkpoint import Checkpoint
 from magplus.models.emoportraits import arch
 from magplus.models.emoportraits.parts import MAKERS, Parts
 from magplus.models.emoportraits.pose import pose_matrix
+from magplus.models.options import read_options
 
 
 @functools.cache
@@ -87,3 +90,13 @@ def embedding(identity, expression):
     """`Parts.warp_embedding` without the other eight networks."""
     only = SimpleNamespace(**{n: network(n) for n in ("pose_unsqueeze_nw", "warp_embed_head_orig_nw")})
     return Parts.warp_embedding(only, identity, expression)
+
+
+def checkpoint(tensors, name="328_model.pth"):
+    """Tensors as if they had been read from a file."""
+    return Checkpoint(path=Path(name), tensors=tensors, metadata={}, sha256="0")
+
+
+def backbone(**options):
+    """The whole backbone from both files."""
+    return arch.build([checkpoint(head_pose()), checkpoint(flat())], read_options(arch.OPTIONS, options, of="EMO"))
