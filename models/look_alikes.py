@@ -27,7 +27,8 @@ LOOK_ALIKES = (
     LookAlike(
         name="the keypoint detector of FOMM without its generator",
         parts=("jacobian.", "predictor."),
-        advice="FOMM takes its whole file (vox-cpk or vox-adv-cpk), FSRT its own kp_detector.pt, which has no jacobian.",
+        advice="FOMM takes its whole file (vox-cpk or vox-adv-cpk), FSRT its own kp_detector.pt, which has no "
+        "jacobian.",
     ),
     LookAlike(name="face-vid2vid", parts=("he_estimator.",)),
 )

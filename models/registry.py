@@ -14,6 +14,7 @@ from .contracts import AnimationBackbone, DisplacementMagnifier, Framing, Magnif
 from .emoportraits import arch as emoportraits
 from .errors import MagPlusError
 from .flow_transfer import arch as flow_transfer
+from .flowmag import arch as flowmag
 from .fomm import arch as fomm
 from .fsrt import arch as fsrt
 from .lkmag import arch as lkmag
@@ -35,10 +36,16 @@ class Architecture:
     kind: str
     title: str
     required_keys: frozenset[str]
-    build: Callable[[Mapping[str, Tensor]], Any]
+    build: Callable[..., Any]
+    """From its tensors, and its options by name."""
     tidy: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
     """Leaves what the network needs, under the names that our safetensors files have."""
     forbidden_keys: frozenset[str] = frozenset()
+    options: tuple[Option, ...] = ()
+    files: tuple[str, ...] = ()
+    """What its authors call the files they publish."""
+    origin: str = ""
+    """Where they publish them."""
 
     def missing(self, tensors: Mapping[str, Tensor]) -> list[str]:
         """Which of ``required_keys`` are not there; all of them where a forbidden one is."""
@@ -77,6 +84,17 @@ ARCHITECTURES = (
         title="lkmag, the magnifier of this pack",
         required_keys=lkmag.REQUIRED_KEYS,
         build=lkmag.build,
+    ),
+    Architecture(
+        name="flowmag",
+        kind="magnifier",
+        title="FlowMag, a magnification network for alpha 1 to 16 (to 256 in two passes)",
+        required_keys=flowmag.REQUIRED_KEYS,
+        build=flowmag.build,
+        tidy=flowmag.tidy,
+        options=flowmag.OPTIONS,
+        files=("raft_chkpt_00140.pth", "arflow_chkpt_00140.pth"),
+        origin="https://github.com/dangeng/flowmag (links in its README)",
     ),
     Architecture(
         name="fomm",
@@ -217,17 +235,30 @@ def join(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     return Checkpoint(path=first.path, tensors=tensors, metadata=metadata, sha256=sums)
 
 
-def load_magnifier(name: str | Path = BUILTIN) -> tuple[Magnifier, Checkpoint | None]:
-    """The built-in magnifier, or the one in a file, and the file it came from."""
+def load_magnifier(
+    name: str | Path = BUILTIN, options: Mapping[str, Any] | None = None
+) -> tuple[Magnifier, Checkpoint | None]:
+    """The built-in magnifier, or the one in a file, and the file it came from. Options may be words or typed values."""
     if str(name) == BUILTIN:
+        read_options((), options or {}, of="The built-in magnifier")
         return lkmag.builtin(), None
+    if not Path(name).is_file():
+        raise MagPlusError(f"There is no weights file {name}. {magnifier_files()}")
     checkpoint = read_checkpoint(name)
     architecture = identify(checkpoint)
     if architecture.kind != "magnifier":
         raise MagPlusError(
             f"{name} is {architecture.title}, not a magnifier. Give it where a {architecture.kind} goes."
         )
-    return architecture.build(checkpoint.tensors), checkpoint
+    chosen = read_options(architecture.options, options or {}, of=f"Magnifier '{architecture.name}'")
+    return architecture.build(checkpoint.tensors, **chosen), checkpoint
+
+
+def magnifier_files() -> str:
+    """Which files of weights there are for magnifiers, and what works without any."""
+    published = [a for a in ARCHITECTURES if a.kind == "magnifier" and a.files]
+    told = "; ".join(f"{a.name} takes {' or '.join(a.files)} from {a.origin}" for a in published)
+    return f"Of the magnifiers, {told}; '{BUILTIN}' needs no file."
 
 
 def needs_displacement(magnifier: Magnifier, *, purpose: str) -> DisplacementMagnifier:

@@ -20,6 +20,8 @@ from ..models.registry import load_magnifier
 from ..pipeline.clip import CHUNK, ClipInfo, check_index
 from ..pipeline.media import AudioBuffer, exact_rate
 from ..pipeline.media.timing import STILL_RATE
+from ..pipeline.motion.masks import Mask
+from . import host
 from .wires import Loaded
 
 CPU = torch.device("cpu")
@@ -145,13 +147,23 @@ def magnifier_of(wire: Loaded | None) -> Any:
     return wire.ready() if wire is not None else load_magnifier()[0]
 
 
-def one_mask(mask: Tensor | None, device: torch.device) -> Tensor | None:
-    """MASK ``(1, H, W)`` as ``(H, W)``."""
+def to_mask(mask: Tensor | None, device: torch.device) -> Mask | None:
+    """MASK ``(1, H, W)`` as ``(H, W)``, one that changes, ``(T, H, W)``, as a clip."""
     if mask is None:
         return None
     if mask.ndim == 3 and len(mask) > 1 and not bool((mask == mask[:1]).all()):
-        raise MagPlusError(f"'mask' changes over its {len(mask)} frames. Give one mask for the whole clip.")
+        return to_clip(mask[..., None].expand(-1, -1, -1, 3), name="mask", device=device)
     return (mask[0] if mask.ndim == 3 else mask).to(device, torch.float32)
+
+
+def missing_file(name: str | None, origin: str) -> bool | str:
+    """What ComfyUI takes for "fine" (True), or the complaint. A name of None comes from another node later."""
+    try:
+        if name is not None:
+            host.weight_path(name)
+    except MagPlusError as error:
+        return f"{error} {origin}"
+    return True
 
 
 def portrait_of(images: Tensor | None, device: torch.device) -> Tensor:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..models.errors import MagPlusError
-from ..models.options import Option
 from ..models.registry import BACKBONES, load_backbone
 from . import convert, host
 from .host import io
-from .wires import Backbone, Loaded
+from .wires import Backbone, Loaded, option_input
 
 NOTHING_YET = f"(no file in models/{host.KIND})"
 SAME_FILE = "(in the same file)"
@@ -127,28 +125,13 @@ def _given(*names: str) -> list[str]:
 
 def _option_inputs(backbone: str) -> list[Any]:
     """A widget for every option of a model."""
-    return [_option_input(option) for option in BACKBONES[backbone].options]
-
-
-def _option_input(option: Option) -> Any:
-    about: dict[str, Any] = {"default": option.default, "tooltip": f"{option.help[:1].upper()}{option.help[1:]}."}
-    if option.choices:
-        return io.Combo.Input(option.name, options=list(option.choices), **about)
-    if isinstance(option.default, bool):
-        return io.Boolean.Input(option.name, **about)
-    if isinstance(option.default, float):
-        return io.Float.Input(option.name, min=option.low, max=option.high, step=0.01, **about)
-    return io.Int.Input(option.name, min=option.low, max=option.high, **about)
+    return [option_input(option) for option in BACKBONES[backbone].options]
 
 
 def _missing(backbone: str, *names: str | None) -> bool | str:
-    """What ComfyUI takes for "fine" (True), or the complaint. A name of None comes from another node later."""
-    try:
-        for name in _given(*(name for name in names if name is not None)):
-            host.weight_path(name)
-    except MagPlusError as error:
-        return f"{error} {BACKBONES[backbone].needs} See the help page of this node."
-    return True
+    needs = f"{BACKBONES[backbone].needs} See the help page of this node."
+    answers = (convert.missing_file(name, needs) for name in names if name != SAME_FILE)
+    return next((answer for answer in answers if answer is not True), True)
 
 
 def _loaded(backbone: str, names: list[str], options: dict[str, Any]) -> Any:

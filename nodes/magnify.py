@@ -49,10 +49,10 @@ class MagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                     "alpha",
                     default=8.0,
                     min=0.03125,
-                    max=32.0,
+                    max=256.0,
                     step=0.05,
                     tooltip="How many times larger the motion becomes, in mode 'number'. Above 1 enlarges, below 1 "
-                    "calms, 1 changes nothing.",
+                    "calms, 1 changes nothing. The built-in magnifier takes 1/32 to 32, FlowMag up to 256.",
                 ),
                 io.Float.Input(
                     "target_pct_face",
@@ -69,8 +69,8 @@ class MagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where to magnify (white), for all frames; black keeps the input's own pixels. One mask of "
-                    "the clip's size.",
+                    tooltip="Where to magnify (white); black keeps the input's own pixels, grey magnifies less. One "
+                    "mask of the clip's size for all frames, or one per frame.",
                 ),
                 *box_sockets("face", "clip"),
                 magnifier_input(),
@@ -106,6 +106,6 @@ class MagnifyMotion(io.ComfyNode):  # type: ignore[misc]
         with host.running() as progress:
             if alpha_mode == "auto":
                 alpha = choose(clip, box, target_pct_face=target_pct_face, progress=progress, **limits)
-            chunks = magnify(clip, alpha=alpha, mask=convert.one_mask(mask, clip.device), progress=progress, **limits)
+            chunks = magnify(clip, alpha=alpha, mask=convert.to_mask(mask, clip.device), progress=progress, **limits)
             frames = convert.to_images(chunks, len(images))
         return io.NodeOutput(with_reference(frames, reference_index), float(alpha), reference_index, box_wire(box))

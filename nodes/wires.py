@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from ..models.errors import MagPlusError
+from ..models.options import Option
 from ..pipeline.face.given import Numbers
 from ..pipeline.face.sides import Sides
 from . import host
@@ -104,6 +105,16 @@ def numbers_of(values: Mapping[str, Any], side: str) -> Numbers:
     """The five numbers of `box_inputs`."""
     x, y, width, height, angle = (float(values[f"{side}_{k}"]) for k in ("x", "y", "width", "height", "angle"))
     return (x, y, width, height, angle)
+
+
+def option_input(option: Option) -> Any:
+    """A widget for an option of a model."""
+    about: dict[str, Any] = {"default": option.default, "tooltip": f"{option.help[:1].upper()}{option.help[1:]}."}
+    if option.choices:
+        return io.Combo.Input(option.name, options=list(option.choices), **about)
+    if isinstance(option.default, bool):
+        return io.Boolean.Input(option.name, **about)
+    return io.Int.Input(option.name, min=option.low, max=option.high, **about)
 
 
 def magnifier_input() -> Any:

@@ -14,13 +14,11 @@ from typing import Any
 
 from PIL import Image
 
-from ..models.contracts import Magnifier
 from ..models.errors import MagPlusError
-from ..models.registry import needs_displacement
 from .clip import Clip
 from .face.crop import CroppedClip
 from .measure import STAGES, comparison_report, curve_report
-from .media import H264, ClipWriter, Format, Survival, format_for, motion_survival, open_clip, write_sidecar
+from .media import H264, SYNTHETIC, ClipWriter, Format, Survival, format_for, motion_survival, open_clip, write_sidecar
 from .media.audio import Audio
 from .media.partial import Partial
 from .motion.magnify import estimator_of, magnify
@@ -85,7 +83,6 @@ def write_run(
     result: RunResult,
     files: OutputFiles,
     *,
-    magnifier: Magnifier,
     format: Format | None,
     audio: Audio | None,
     provenance: Mapping[str, Any],
@@ -99,8 +96,8 @@ def write_run(
         sound = audio if chosen.kind == "video" else None
         _write_clip(place(files.restored), result.clips["restored"], chosen, sound, provenance)
         _write_clip(place(files.preview), result.clips["restored"], H264, audio, provenance)
-        report["preview"] = _survival(result, place(files.preview), magnifier)
-        _write_comparison(place(files.compare), result, magnifier, progress)
+        report["preview"] = _survival(result, place(files.preview))
+        _write_comparison(place(files.compare), result, progress)
         curves = [(name, result.curves[name]) for name in STAGES]
         plot_curves(curves, title="Motion of the face").save(place(files.curves))
         place(files.report).write_text(json.dumps(report, indent=2) + "\n")
@@ -108,9 +105,9 @@ def write_run(
     return report
 
 
-def _survival(result: RunResult, preview: Path, magnifier: Magnifier) -> dict[str, Any]:
+def _survival(result: RunResult, preview: Path) -> dict[str, Any]:
     """What the playable preview kept of the motion; a lossy codec takes most of it."""
-    estimator = estimator_of(needs_displacement(magnifier, purpose="Checking the preview"))
+    estimator = estimator_of(result.measured_by)
     reference = result.curves["restored"].reference
     found = motion_survival(result.clips["restored"], open_clip(preview), estimator, reference=reference)
     return survival_report(found)
@@ -155,14 +152,15 @@ def _gathered(files: tuple[Path, ...], *, overwrite: bool) -> Iterator[_Place]:
 
 
 def _write_clip(path: Path, clip: Clip, format: Format, audio: Audio | None, provenance: Mapping[str, Any]) -> None:
-    metadata = {"comment": "synthetic: made with magplus " + json.dumps(provenance["settings"], default=str)}
+    metadata = {"comment": f"{SYNTHETIC} {json.dumps(provenance['settings'], default=str)}"}
     with ClipWriter(path, rate=clip.info.rate, format=format, audio=audio, metadata=metadata) as writer:
         for chunk in clip.chunks():
             writer.write(chunk)
 
 
-def _write_comparison(path: Path, result: RunResult, magnifier: Magnifier, progress: Progress) -> None:
+def _write_comparison(path: Path, result: RunResult, progress: Progress) -> None:
     """Row one as it is; row two with all motion brought to INSPECTION times the micro-motion."""
+    magnifier = result.measured_by
     views = {name: _view(result, name) for name in STAGES}
     strength = {
         "input": INSPECTION,

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -14,7 +15,6 @@ from torch import Tensor
 from ..models.contracts import AnimationBackbone, DisplacementMagnifier, Magnifier
 from ..models.errors import MagPlusError
 from ..models.geometry import FaceBox
-from ..models.registry import needs_displacement
 from .clip import Clip, SpooledClip
 from .face.crop import CroppedClip
 from .face.frame import Framed, box_guides, frame_side, frame_sources
@@ -23,7 +23,7 @@ from .motion.animate import Reference, animate, resolve_reference
 from .motion.calibrate import choose_alpha
 from .motion.demagnify import check_intensity, demagnify, demagnify_onto, factor_for
 from .motion.encoded import EncodedSources
-from .motion.magnify import estimator_of, magnify
+from .motion.magnify import estimator_of, magnify, measuring
 from .progress import Progress, silent
 
 Pixels = Literal["source", "generated"]
@@ -52,6 +52,8 @@ class RunResult:
     alpha_reason: str
     factor: float
     reference: int
+    measured_by: DisplacementMagnifier
+    """The magnifier that closed the loop and scaled the motion back: the chosen one, if it tells its displacement."""
     loop: MotionComparison
     """Generated against input by the estimator that closed the loop: where ``factor`` comes from."""
     clips: dict[str, Clip]
@@ -125,6 +127,7 @@ class _Job:
             alpha_reason=reason,
             factor=factor,
             reference=self.reference,
+            measured_by=self._measuring,
             loop=loop,
             clips=clips,
             curves=self._curves(clips, driver, source),
@@ -193,7 +196,7 @@ class _Job:
             else:
                 chunks = demagnify(
                     generated,
-                    self.magnifier,
+                    self._measuring,
                     factor=factor,
                     reference=self.reference,
                     progress=self.progress,
@@ -217,9 +220,9 @@ class _Job:
             progress=self.progress,
         )
 
-    @property
+    @cached_property
     def _measuring(self) -> DisplacementMagnifier:
-        return needs_displacement(self.magnifier, purpose="Closing the loop")
+        return measuring(self.magnifier)
 
     def _spool(self, chunks: Iterator[Tensor], name: str) -> SpooledClip:
         try:

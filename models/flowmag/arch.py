@@ -1,4 +1,4 @@
-"""FlowMag from its checkpoints: recognising, loading."""
+"""FlowMag from its checkpoints: recognising, loading, options."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from ..checkpoint import load_strictly
-from .network import Generator
+from ..options import Option
+from ..precision import PRECISION, dtype_of
+from .magnifier import FlowMag
+from .network import WIDTH, Generator
 
 PREFIX = "generator."
+"""In front of the network's names in a file."""
+
 _FIRST = "down_layers.0.double_conv.0.weight"
 
 REQUIRED_KEYS = frozenset(
@@ -22,19 +27,31 @@ REQUIRED_KEYS = frozenset(
     )
 )
 
-_TRAINING = ("mm_loss_fn.flow_net.flowNet.",)
-"""The flow network of the loss, which the official checkpoints hold too."""
+OPTIONS: tuple[Option, ...] = (PRECISION,)
+
+_TRAINING = ("mm_loss_fn.flow_net.flowNet.", "optimizer", "epoch")
+"""What a training state holds beside the network: the flow network of its loss, Adam's moments (two spellings)."""
+
+
+def build(tensors: Mapping[str, Tensor], *, precision: str = "float32") -> FlowMag:
+    """The magnifier in these tensors."""
+    return FlowMag(network(tensors), dtype_of(precision))
 
 
 def network(tensors: Mapping[str, Tensor]) -> Generator:
-    """The network in its plain form, frozen; `requires_grad_` makes it trainable."""
-    own = weights(tensors)
-    generator = Generator(width=len(own[_FIRST]) if _FIRST in own else 64)
-    load_strictly(generator, own, what="FlowMag")
+    """The network in its plain form, frozen; `requires_grad_` makes it trainable. Its width is read from the shapes."""
+    inside = {name.removeprefix(PREFIX): value for name, value in tidy(tensors).items()}
+    generator = Generator(width=len(inside[_FIRST]) if _FIRST in inside else WIDTH)
+    load_strictly(generator, inside, what="FlowMag")
     generator.requires_grad_(False)
     return generator.train(False)
 
 
-def weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """What belongs to the network, under its own names, of a checkpoint's tensors. Foreign names stay as they are."""
-    return {name.removeprefix(PREFIX): value for name, value in tensors.items() if not name.startswith(_TRAINING)}
+def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A file's tensors without what only training needs."""
+    return {name: value for name, value in tensors.items() if not name.startswith(_TRAINING)}
+
+
+def to_save(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a `Generator` under the names of a file."""
+    return {PREFIX + name: value for name, value in weights.items()}

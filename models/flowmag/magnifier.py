@@ -59,7 +59,8 @@ class FlowMag:
         passes = 2 if bool((factor > PER_PASS).any()) else 1
         code = code_of(factor ** (1 / passes))
         change = code_of(torch.ones(1, device=image.device)) - code
-        kernels, planes = self.network.of_code, change
+        kernels: Tensor = self.network.of_code.weight
+        planes = change
         if factor.ndim == 1:
             # A code without a map is the same everywhere, so that all 32 planes of the mask are one.
             kernels, planes = (kernels * change).sum(1, keepdim=True), torch.ones_like(change[:, :1])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from .network import FRAMING, Fsrt, FsrtOptions
 __all__ = ["DETECTOR_KEYS", "FRAMING", "NO_DETECTOR_KEYS", "OPTIONS", "REQUIRED_KEYS", "build", "networks", "tidy"]
 
 DETECTOR = "kp_detector"
-PARTS = {
+PARTS: dict[str, Callable[[], nn.Module]] = {
     "encoder": SceneEncoder,
     "decoder": PixelDecoder,
     "expression_encoder": ExpressionEncoder,

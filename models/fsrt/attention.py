@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,6 +67,20 @@ class CrossAttention(nn.Module):
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         return self.to_out(attend(by_head(self.to_q(queries)), keys, values))
+
+
+class Transformer(nn.Module):
+    """Layers of attention and feed-forward."""
+
+    def __init__(self, pairs: Iterable[tuple[Residual, Residual]]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.ModuleList(pair) for pair in pairs)
+
+    def pairs(self) -> Iterator[tuple[Residual, Residual]]:
+        """Both parts of each layer."""
+        for layer in self.layers:
+            attention, forward = cast(nn.ModuleList, layer)
+            yield cast(Residual, attention), cast(Residual, forward)
 
 
 def by_head(tokens: Tensor) -> Tensor:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import HEADS, CrossAttention, FeedForward, Residual
+from .attention import HEADS, CrossAttention, FeedForward, Residual, Transformer, dtype_of
 from .encoder import EXPRESSION, KEYPOINT_CHANNELS, SCENE, relu_mlp
 from .encoding import PIXEL_CHANNELS, PIXEL_OCTAVES, encode, encode_keypoints, pixel_centres
 
@@ -17,8 +19,8 @@ HIDDEN = 1536
 _LAYERS = 2
 
 BYTES_PER_PIXEL = 48 * 1024
-"""What a pixel takes on its way: two layers of 1536 numbers and five of 480, and as much again for what an allocator and
-the libraries keep (measured as the growth of a process)."""
+"""What a pixel takes on its way: two layers of 1536 numbers and five of 480, and as much again for what an allocator
+and the libraries keep (measured as the growth of a process)."""
 
 CACHED = 2048
 """Pixels at once on a processor, at most: more are no quicker there."""
@@ -58,9 +60,8 @@ class _Allocation(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.input_mlp = relu_mlp([QUERY, 720, QUERY])
-        self.transformer = nn.Module()
-        self.transformer.layers = nn.ModuleList(
-            nn.ModuleList([Residual(QUERY, CrossAttention(QUERY, SCENE)), Residual(QUERY, FeedForward(QUERY, HIDDEN))])
+        self.transformer = Transformer(
+            (Residual(QUERY, CrossAttention(QUERY, SCENE)), Residual(QUERY, FeedForward(QUERY, HIDDEN)))
             for _ in range(_LAYERS)
         )
 
@@ -77,23 +78,23 @@ class PixelDecoder(nn.Module):
         """Compute in ``dtype``, in place. Positions, norms, sums and the last layer stay float32."""
         self.allocation_transformer.input_mlp[2].to(dtype)
         self.render_mlp[:-1].to(dtype)
-        for layer in self._layers:
-            for block in layer:
+        for pair in self._layers:
+            for block in pair:
                 block.fn.to(dtype)
         return self
 
     @property
     def dtype(self) -> torch.dtype:
         """What most of it is computed in."""
-        return self.render_mlp[0].weight.dtype  # type: ignore[return-value]
+        return dtype_of(self.render_mlp)
 
     @property
-    def _layers(self) -> nn.ModuleList:
-        return self.allocation_transformer.transformer.layers  # type: ignore[return-value]
+    def _layers(self) -> Iterator[tuple[Residual, Residual]]:
+        return self.allocation_transformer.transformer.pairs()
 
     def remember(self, scene: Tensor) -> Memory:
         """All that frames need of a scene ``(1, T, 768)``. It is not normalised: the weights were trained so."""
-        return tuple(attention.fn.keys_and_values(scene) for attention, _ in self._layers)
+        return tuple(cast(CrossAttention, attention.fn).keys_and_values(scene) for attention, _ in self._layers)
 
     def places(self, height: int, width: int, device: torch.device) -> Places:
         """What frames need of the positions of all pixels."""
@@ -107,7 +108,13 @@ class PixelDecoder(nn.Module):
         return Places(rows=found[0], columns=found[1])
 
     def forward(
-        self, memory: Memory, places: Places, keypoints: Tensor, expression: Tensor, *, pixels: Tensor | None = None,
+        self,
+        memory: Memory,
+        places: Places,
+        keypoints: Tensor,
+        expression: Tensor,
+        *,
+        pixels: Tensor | None = None,
         max_memory_mb: int = 1024,
     ) -> Tensor:
         """Colours ``(P, 3)``, not clamped, of ``pixels`` (all by default) for ``(1, K, 2)`` and ``(1, 256)``.
@@ -125,7 +132,7 @@ class PixelDecoder(nn.Module):
 
     @property
     def _first(self) -> nn.Linear:
-        return self.allocation_transformer.input_mlp[0]  # type: ignore[return-value]
+        return cast(nn.Linear, self.allocation_transformer.input_mlp[0])
 
     def _colours(self, memory: Memory, hidden: Tensor) -> Tensor:
         stream = self.allocation_transformer.input_mlp[2](hidden.to(self.dtype)).float()[None]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..keypoints.detector import FEATURES, KEYPOINTS, Detection
-from .attention import FeedForward, Residual, SelfAttention
+from .attention import FeedForward, Residual, SelfAttention, Transformer
 from .encoding import PIXEL_CHANNELS, encode_keypoints, encode_pixels
 
 EXPRESSION = 256
@@ -60,9 +61,8 @@ class SceneEncoder(nn.Module):
         inputs = 3 + KEYPOINT_CHANNELS + PIXEL_CHANNELS + EXPRESSION
         self.conv_blocks = nn.Sequential(_ConvBlock(inputs, 96), _ConvBlock(192, 192), _ConvBlock(384, 384))
         self.per_patch_linear = nn.Conv2d(SCENE, SCENE, 1)
-        self.transformer = nn.Module()
-        self.transformer.layers = nn.ModuleList(
-            nn.ModuleList([Residual(SCENE, SelfAttention(SCENE)), Residual(SCENE, FeedForward(SCENE, 2 * SCENE))])
+        self.transformer = Transformer(
+            (Residual(SCENE, SelfAttention(SCENE)), Residual(SCENE, FeedForward(SCENE, 2 * SCENE)))
             for _ in range(_LAYERS)
         )
 
@@ -73,15 +73,19 @@ class SceneEncoder(nn.Module):
         """
         # One picture after the other: at full resolution the features are large.
         tokens = torch.cat([self._tokens(*one) for one in zip(pictures, keypoints, expressions, strict=True)], dim=1)
-        for attention, forward in self.transformer.layers:  # type: ignore[union-attr]
+        for attention, forward in self.transformer.pairs():
             tokens = forward(attention(tokens))
         return tokens
 
     def _tokens(self, picture: Tensor, keypoints: Tensor, expression: Tensor) -> Tensor:
         features = F.relu_(self._first(picture, torch.cat([encode_keypoints(keypoints[None])[0], expression])))
-        for layer in [*self.conv_blocks[0].layers[2:], *self.conv_blocks[1:], self.per_patch_linear]:
-            features = layer(features)
+        features = self._at_full_size.layers[2:](features)
+        features = self.per_patch_linear(self.conv_blocks[1:](features))
         return features.flatten(1).T[None]
+
+    @property
+    def _at_full_size(self) -> _ConvBlock:
+        return cast(_ConvBlock, self.conv_blocks[0])
 
     def _first(self, picture: Tensor, constants: Tensor) -> Tensor:
         """The first convolution, of which 416 of 483 input channels are constant over the picture.
@@ -89,12 +93,13 @@ class SceneEncoder(nn.Module):
         Together they are one channel of ones under a kernel that is their sum: the same numbers, zero padding included,
         with an eighth of the work.
         """
-        weight = self.conv_blocks[0].layers[0].weight
+        weight = cast(nn.Conv2d, self._at_full_size.layers[0]).weight
         rgb, of_keypoints, of_pixels, of_expression = weight.split(
             [3, KEYPOINT_CHANNELS, PIXEL_CHANNELS, EXPRESSION], dim=1
         )
         fixed = torch.einsum("ocij,c->oij", torch.cat([of_keypoints, of_expression], dim=1), constants)
-        inputs = [picture, torch.ones_like(picture[:1]), encode_pixels(*picture.shape[-2:], picture.device)]
+        height, width = picture.shape[-2:]
+        inputs = [picture, torch.ones_like(picture[:1]), encode_pixels(height, width, picture.device)]
         return F.conv2d(torch.cat(inputs)[None], torch.cat([rgb, fixed[:, None], of_pixels], dim=1), padding=1)[0]
 
 

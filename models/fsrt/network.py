@@ -27,7 +27,7 @@ MAX_SOURCES = 8
 class FsrtOptions:
     """``relative_expression``: the portrait's expression plus the driver's change, instead of the driver's own."""
 
-    motion: MotionOptions = MotionOptions()
+    motion: MotionOptions
     relative_expression: bool = False
     max_memory_mb: int = 1024
 

@@ -7,16 +7,16 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
-from torch import Tensor
-
-from ...models.contracts import AnimationBackbone
+from ...models.checkpoint import Checkpoint
+from ...models.contracts import AnimationBackbone, Magnifier
 from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
-from ...models.registry import BACKBONES, BUILTIN, load_backbone
+from ...models.registry import BACKBONES, BUILTIN, load_backbone, load_magnifier
 from ..face.box import box_from_mask, parse_box
 from ..log import log
 from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_mask
 from ..motion.animate import Reference
+from ..motion.masks import Mask
 
 
 class Parser(argparse.ArgumentParser):
@@ -50,6 +50,13 @@ def add_output(parser: Parser, *, required: bool = True) -> None:
 def add_magnifier(parser: Parser) -> None:
     """Which magnifier."""
     parser.add_argument("--magnifier", default=BUILTIN, metavar="FILE", help=f"a weights file (default: {BUILTIN})")
+    parser.add_argument(
+        "--magnifier-option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="option of the magnifier, such as precision=bfloat16; repeat for several",
+    )
 
 
 def add_reference(parser: Parser, *, best: bool = False) -> None:
@@ -153,14 +160,24 @@ def writer_for(arguments: argparse.Namespace, clip: FileClip, metadata: dict[str
 
 def backbone_from(arguments: argparse.Namespace) -> tuple[AnimationBackbone, list[Path]]:
     """The backbone, and its weight files."""
-    options = {}
-    for text in arguments.option:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise MagPlusError(f"--option {text}: give KEY=VALUE.")
-        options[key] = value
+    options = _options("--option", arguments.option)
     backbone, checkpoints = load_backbone(arguments.backbone, arguments.weights, options)
     return backbone, [checkpoint.path for checkpoint in checkpoints]
+
+
+def magnifier_from(arguments: argparse.Namespace) -> tuple[Magnifier, Checkpoint | None]:
+    """The magnifier, and the file it came from."""
+    return load_magnifier(arguments.magnifier, _options("--magnifier-option", arguments.magnifier_option))
+
+
+def _options(flag: str, texts: list[str]) -> dict[str, str]:
+    options = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise MagPlusError(f"{flag} {text}: give KEY=VALUE.")
+        options[key] = value
+    return options
 
 
 def face_from(arguments: argparse.Namespace, side: str) -> FaceBox | None:
@@ -183,6 +200,9 @@ def alpha_from(text: str) -> float | None:
         raise MagPlusError(f"--alpha {text}: give a number, or auto.") from None
 
 
-def mask_from(path: str | None) -> Tensor | None:
-    """A mask ``(H, W)``, or None."""
-    return None if path is None else read_mask(path)
+def mask_from(path: str | None) -> Mask | None:
+    """A mask ``(H, W)`` of a picture, a clip of masks, or None."""
+    if path is None:
+        return None
+    clip = open_clip(path)
+    return read_mask(path) if clip.info.count == 1 else clip

@@ -12,7 +12,7 @@ from typing import Any
 
 from ... import __version__
 from ...models.errors import MagPlusError
-from ...models.registry import BACKBONES, load_magnifier
+from ...models.registry import BACKBONES
 from ..measure import STAGES
 from ..media import FORMATS, FileClip, provenance, read_image
 from ..motion.demagnify import check_intensity
@@ -77,7 +77,7 @@ def run_command(arguments: argparse.Namespace) -> None:
     clip = shared.moving_clip_from(arguments)
     sources = [read_image(path) for path in arguments.source]
     backbone, weights = shared.backbone_from(arguments)
-    magnifier, checkpoint = load_magnifier(arguments.magnifier)
+    magnifier, checkpoint = shared.magnifier_from(arguments)
     settings = _settings(arguments)
     check_intensity(settings.intensity)
     if settings.alpha is not None:
@@ -100,7 +100,6 @@ def run_command(arguments: argparse.Namespace) -> None:
         report = write_run(
             result,
             files,
-            magnifier=magnifier,
             format=FORMATS[arguments.format] if arguments.format else None,
             audio=clip.audio,
             provenance=record,

@@ -20,7 +20,7 @@ from ..face.frame import box_guides, frame_side, frame_sources
 from ..face.sides import Sides
 from ..log import log
 from ..measure import MotionCurve, compare, comparison_report, curve_csv, curve_report, measure_clip, whole_frame_box
-from ..media import FileClip, motion_survival, open_clip, provenance, read_image, write_sidecar
+from ..media import SYNTHETIC, FileClip, motion_survival, open_clip, provenance, read_image, write_sidecar
 from ..motion.animate import animate, resolve_reference
 from ..motion.auto import Evidence, choose, restore
 from ..motion.encoded import EncodedSources
@@ -43,7 +43,12 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_magnify(parser: Parser) -> None:
     shared.add_input(parser, "--in", "clip to magnify")
     parser.add_argument("--alpha", required=True, metavar="A", help="factor, or auto for a target size of the motion")
-    parser.add_argument("--mask", metavar="FILE", help="picture: white is magnified, black is left as it is")
+    parser.add_argument(
+        "--mask", metavar="FILE", help="picture, or clip with one per frame: white is magnified, black left as it is"
+    )
+    parser.add_argument(
+        "--grow-mask", type=_pixels, default=0, metavar="PX", help="spread the mask by so many px (city-block distance)"
+    )
     shared.add_face(parser, "driver")
     shared.add_magnifier(parser)
     shared.add_reference(parser)
@@ -51,10 +56,16 @@ def _add_magnify(parser: Parser) -> None:
     parser.set_defaults(command=magnify_command)
 
 
+def _pixels(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number of px, 0 or more.")
+    return int(text)
+
+
 def magnify_command(arguments: argparse.Namespace) -> None:
     """Clip in, magnified clip out, at its own size."""
     clip, bar = shared.moving_clip_from(arguments), ProgressBar()
-    magnifier, checkpoint = load_magnifier(arguments.magnifier)
+    magnifier, checkpoint = shared.magnifier_from(arguments)
     alpha = shared.alpha_from(arguments.alpha)
     if alpha is None:
         alpha = choose(
@@ -72,6 +83,7 @@ def magnify_command(arguments: argparse.Namespace) -> None:
         alpha=alpha,
         reference=arguments.reference,
         mask=shared.mask_from(arguments.mask),
+        grow_mask_px=arguments.grow_mask,
         progress=bar,
     )
     _write(arguments, clip, chunks, {"alpha": alpha}, weights=[checkpoint.path] if checkpoint else [])
@@ -140,7 +152,7 @@ def _add_demagnify(parser: Parser) -> None:
 def demagnify_command(arguments: argparse.Namespace) -> None:
     """Generated clip in, clip at micro intensity out."""
     clip, bar = shared.moving_clip_from(arguments), ProgressBar()
-    magnifier, checkpoint = load_magnifier(arguments.magnifier)
+    magnifier, checkpoint = shared.magnifier_from(arguments)
     portrait, sides = _portrait(arguments)
     found = restore(
         clip,
@@ -244,7 +256,7 @@ def _write(
 ) -> None:
     """Write the result and, beside it, where it came from."""
     settings = {"command": arguments.name, "reference": arguments.reference, **settings}
-    writer = shared.writer_for(arguments, clip, {"comment": f"synthetic: made with magplus {json.dumps(settings)}"})
+    writer = shared.writer_for(arguments, clip, {"comment": f"{SYNTHETIC} {json.dumps(settings)}"})
     check_free(Path(f"{writer.path}.json"), overwrite=arguments.overwrite)
     record = provenance(inputs=[arguments.input, *inputs], weights=weights, settings=settings)
     with ExitStack() as stack:

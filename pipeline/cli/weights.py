@@ -67,7 +67,10 @@ def inspect_file(arguments: argparse.Namespace) -> None:
 
 
 def convert_file(arguments: argparse.Namespace) -> None:
-    """Write the tensors of a known network as safetensors, those of all files of one model together."""
+    """Write the tensors of a known network as safetensors, those of all files of one model together.
+
+    What only its training needed stays behind.
+    """
     out = Path(arguments.out)
     if out.suffix != ".safetensors":
         raise MagPlusError(f"{out}: the result must be named *.safetensors.")

@@ -18,7 +18,7 @@ from ..measure import MotionComparison, compare, measure_clip, measure_stages, w
 from ..progress import Progress, silent
 from .calibrate import choose_alpha
 from .demagnify import check_intensity, demagnify, demagnify_onto, factor_for
-from .magnify import check_alpha, estimator_of
+from .magnify import check_alpha, estimator_of, measuring
 
 
 def choose(
@@ -33,7 +33,7 @@ def choose(
     """Alpha that brings the motion in ``box`` to ``target_pct_face``, see `choose_alpha`. No box: the whole picture."""
     if box is None:
         log.warning("alpha auto: no face box, so the whole picture is measured. Give a box or a mask for a better fit.")
-    estimator = estimator_of(needs_displacement(magnifier, purpose="alpha auto"))
+    estimator = estimator_of(measuring(magnifier))
     box = box or whole_frame_box(clip.info)
     curve = measure_clip(clip, box, reference=reference, estimator=estimator, progress=progress)
     chosen = choose_alpha(curve, target_pct_face=target_pct_face, allowed=magnifier.alpha_range)
@@ -53,11 +53,12 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """Chunks ``(n, 3, H, W)`` at the wanted intensity, the factor, and the gain that it undoes."""
+    """Chunks ``(n, 3, H, W)`` at the wanted intensity, the factor, the gain that it undoes, the face if it is known."""
 
     chunks: Iterator[Tensor]
     factor: float
     gain: float
+    box: FaceBox | None
 
 
 def restore(
@@ -88,8 +89,10 @@ def restore(
         gain = alpha
     factor = intensity / gain
     if portrait is None or sides is None:
+        box = evidence.generated_box or (sides.box_on_square(generated.info) if sides else None)
         chunks = demagnify(generated, magnifier, factor=factor, reference=reference, progress=progress)
     else:
+        box = sides.source.box
         chunks = demagnify_onto(
             portrait,
             generated,
@@ -99,7 +102,7 @@ def restore(
             reference=reference,
             progress=progress,
         )
-    return Restored(chunks=chunks, factor=factor, gain=gain)
+    return Restored(chunks=chunks, factor=factor, gain=gain, box=box)
 
 
 def measured_gain(
@@ -111,7 +114,7 @@ def measured_gain(
     reference: int = 0,
     progress: Progress = silent,
 ) -> MotionComparison:
-    """The generated clip's motion against the original's, by the magnifier's own displacement."""
+    """The generated clip's motion against the original's, by the magnifier's displacement or the built-in's."""
     original, magnified = evidence.original, evidence.magnified
     if original is None:
         raise MagPlusError(
@@ -129,7 +132,7 @@ def measured_gain(
         clips,
         {"input": box, "magnified": box, "generated": generated_box},
         reference=reference,
-        estimator=estimator_of(needs_displacement(magnifier, purpose="factor 'auto'")),
+        estimator=estimator_of(measuring(magnifier)),
         progress=progress,
     )
     return compare(curves["input"], curves["generated"])

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from ...models.contracts import AlphaRange, DisplacementMagnifier, Magnifier
 from ...models.errors import MagPlusError
-from ..clip import CHUNK, Clip
+from ...models.registry import load_magnifier
+from ..clip import Clip
+from ..log import log
 from ..progress import Progress, silent
+from .masks import Mask, check_mask, in_step
 
 
 @torch.no_grad()
@@ -21,24 +25,32 @@ def magnify(
     *,
     alpha: float,
     reference: int = 0,
-    mask: Tensor | None = None,
+    mask: Mask | None = None,
+    grow_mask_px: int = 0,
     stage: str = "magnify",
     progress: Progress = silent,
 ) -> Iterator[Tensor]:
     """Chunks ``(n, 3, H, W)`` of the magnified clip.
 
-    The reference frame and everything where ``mask`` ``(H, W)`` is 0 are the input's own pixels. An alpha outside the
-    magnifier's range is an error.
+    The reference frame and everything where ``mask`` is 0 are the input's own pixels. An alpha outside the magnifier's
+    range is an error, one that its weights were not trained for a warning.
     """
     check_alpha(alpha, magnifier.alpha_range)
+    if alpha < magnifier.alpha_range.trained_from:
+        log.warning(
+            "%s was trained for alpha %g and more: what it makes of %.3g is untrained there. 'builtin' is made for it.",
+            magnifier.name,
+            magnifier.alpha_range.trained_from,
+            alpha,
+        )
     still = clip.frame(reference)
-    check_mask(mask, still)
-    state = magnifier.prepare(still, alpha, mask)
+    check_mask(mask, clip, still)
+    state = magnifier.prepare(still, alpha)
     done = 0
-    for chunk in clip.chunks(CHUNK):
-        out = magnifier.run(state, chunk)
-        if mask is not None:
-            out = torch.where(mask > 0, out, chunk)
+    for chunk, part in in_step(clip, mask, grow_px=grow_mask_px):
+        out = magnifier.run(state, chunk, part)
+        if part is not None:
+            out = torch.where((part > 0).view(-1, 1, *part.shape[-2:]), out, chunk)
         if done <= reference < done + len(chunk):
             out[reference - done] = still
         for frame in out:
@@ -47,21 +59,20 @@ def magnify(
         yield out
 
 
-def check_mask(mask: Tensor | None, picture: Tensor) -> None:
-    """Refuse a mask of another size than its picture ``(3, H, W)``."""
-    if mask is not None and mask.shape != picture.shape[1:]:
-        raise MagPlusError(
-            f"The mask has {mask.shape[1]} x {mask.shape[0]} px, the clip {picture.shape[2]} x {picture.shape[1]} px. "
-            "Give a mask of the clip's size."
-        )
-
-
 def check_alpha(alpha: float, allowed: AlphaRange) -> None:
     """Refuse a factor that is no positive number, or outside what the magnifier was made for."""
     if not math.isfinite(alpha) or alpha <= 0:
         raise MagPlusError(f"alpha must be a positive number, not {alpha:g}.")
     if alpha not in allowed:
         raise MagPlusError(f"alpha {alpha:g} is outside the range of this magnifier, {allowed}.")
+
+
+def measuring(magnifier: Magnifier) -> DisplacementMagnifier:
+    """The magnifier where it tells its displacement, otherwise the built-in one, which can measure for it."""
+    if hasattr(magnifier, "displacement"):
+        return cast(DisplacementMagnifier, magnifier)
+    log.info("%s tells no displacement: the built-in magnifier measures", magnifier.name)
+    return cast(DisplacementMagnifier, load_magnifier()[0])
 
 
 def estimator_of(magnifier: DisplacementMagnifier) -> Callable[[Tensor, Tensor], Tensor]:

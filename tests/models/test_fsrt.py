@@ -100,15 +100,15 @@ def test_a_whole_picture(arrays, fsrt):
 
 
 @pytest.mark.parametrize(
-    ("mode", "index", "count", "name"),
-    [("rel", 0, 1, "rel_0"), ("rel", 2, 1, "rel_2"), ("abs", 0, 1, "abs_0"), ("abs", 1, 1, "abs_1"),
-     ("abs", 2, 1, "abs_2"), ("rel", 0, 2, "rel2src_0"), ("rel", 1, 2, "rel2src_1")],
-)  # fmt: skip
-def test_every_second_pixel_with_one_and_two_sources(arrays, fsrt, mode, index, count, name):
+    ("mode", "indices", "count", "name"),
+    [("rel", (0, 2), 1, "rel"), ("abs", (0, 1, 2), 1, "abs"), ("rel", (0, 1), 2, "rel2src")],
+)
+def test_every_second_pixel_with_one_and_two_sources(arrays, fsrt, mode, indices, count, name):  # noqa: PLR0917
     backbone = with_options(fsrt, UPSTREAM[mode])
     frames, state = started(backbone, 128, count)
-    made = colours(backbone, state, frames[index], every_second(128)).view(64, 64, 3)
-    close(made.clamp(0, 1), arrays[f"h128_anim_{name}_s2_f16"], FRAME)
+    for index in indices:
+        made = colours(backbone, state, frames[index], every_second(128)).view(64, 64, 3)
+        close(made.clamp(0, 1), arrays[f"h128_anim_{name}_{index}_s2_f16"], FRAME)
 
 
 def test_rows_at_the_trained_size(arrays, fsrt):
@@ -119,7 +119,7 @@ def test_rows_at_the_trained_size(arrays, fsrt):
     close(backbone.goal(state, frames[:1])[1][0], arrays["h256_drv0_expr"], EXPRESSION)
     close(expression[0], arrays["h256_drv1_expr"], EXPRESSION)
     made = colours(backbone, state, frames[1], torch.arange(100 * 256, 104 * 256)).view(4, 256, 3)
-    close(made, arrays["h256_rel_drv1_rows100_103_raw"], FRAME)
+    close(made, arrays["h256_rel_drv1_rows100_103_raw"], 1e-4)
     close(made.clamp(0, 1), arrays["h256_rel_drv1_rows100_103_f16"], FRAME)
 
 

@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
         "epoch_it": 4, "it": 99, "t": torch.tensor(1.0), "loss_val_best": float("inf"), "run_id": "x",
     }  # fmt: skip
     torch.save(training, place / "training.pt")
-    detector = {key: EMPTY for key in fomm_files.states()["kp_detector"]}
+    detector = dict.fromkeys(fomm_files.states()["kp_detector"], EMPTY)
     torch.save(detector, place / "fomm_detector.pt")
     torch.save({"kp_detector": detector}, place / "fomm_detector_nested.pt")
     torch.save(dict.fromkeys(fomm_files.flat(), EMPTY), place / "fomm.pt")

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import detfill
 import numpy as np
 import pytest
 import synth
@@ -14,10 +15,12 @@ from magplus.models.lkmag import arch
 from magplus.pipeline.clip import TensorClip
 from magplus.pipeline.measure import compare, measure_clip
 from magplus.pipeline.motion.animate import animate, resolve_reference
+from magplus.pipeline.motion.auto import Evidence, choose, measured_gain
 from magplus.pipeline.motion.calibrate import choose_alpha
 from magplus.pipeline.motion.demagnify import demagnify, demagnify_onto, factor_for
 from magplus.pipeline.motion.encoded import EncodedSources
 from magplus.pipeline.motion.magnify import estimator_of, magnify
+from magplus.pipeline.motion.masks import grown
 
 FIELD = synth.total(synth.bump(40, 44, 9, 0.5, -0.35), synth.bump(62, 60, 8, -0.3, 0.3))
 BOX = FaceBox(cx=48, cy=48, width=64, height=72)
@@ -57,6 +60,70 @@ def test_outside_a_mask_every_pixel_keeps_its_bits(clip):
     out = joined(magnify(clip, arch.builtin(), alpha=4, mask=mask))
     assert torch.equal(out.frames[..., mask == 0], clip.frames[..., mask == 0])
     assert (out.frames - clip.frames).abs().max() > 0.02
+
+
+def test_a_mask_per_frame_lets_each_frame_keep_its_own_pixels(clip):
+    masks = torch.zeros(9, 96, 96)
+    for index in range(9):
+        masks[index, 20:60, 10 * index : 10 * index + 16] = 1
+    per_frame = TensorClip(masks[:, None].expand(-1, 3, -1, -1))
+    out = joined(magnify(clip, arch.builtin(), alpha=4, mask=per_frame, reference=8))
+    alone = [
+        joined(magnify(clip, arch.builtin(), alpha=4, mask=masks[index], reference=8)).frames[index] for index in (3, 5)
+    ]
+    outside = (masks == 0)[:, None].expand_as(clip.frames)
+    assert torch.equal(out.frames[outside], clip.frames[outside])
+    assert torch.allclose(out.frames[[3, 5]], torch.stack(alone), atol=1e-5)
+    with pytest.raises(MagPlusError, match="There are 8 masks for 9 frames"):
+        next(magnify(clip, arch.builtin(), alpha=4, mask=TensorClip(per_frame.frames[:8])))
+
+
+def test_a_mask_grows_as_the_official_code_thresholds_its_distance():
+    """Its sweeps leave out parts of the border rows and columns, so that masks there do not spread as they should."""
+    arrays = detfill.golden("flowmag")[0]
+    mask, distance = (torch.from_numpy(arrays[name]) for name in ("dist_transform_in", "dist_transform"))
+    inside = torch.nn.functional.pad(mask[1:-1, 1:-1], (1, 1, 1, 1))
+    comparable = torch.zeros_like(mask)
+    for px in range(60):
+        fresh = (comparable == 0) & (grown(mask, px) > 0)
+        comparable = torch.where(fresh, 1 + grown(inside, px), comparable)
+    comparable = comparable == 2
+    assert comparable.float().mean() > 0.7
+    for soft_mask in range(1, 28):
+        ours, theirs = grown(mask, soft_mask - 1), (distance < soft_mask).float()
+        assert torch.equal(ours[comparable], theirs[comparable])
+        assert (ours >= theirs).all()
+    stack = torch.stack([mask, 0.5 * mask])
+    assert torch.equal(grown(stack, 3)[1], 0.5 * grown(mask, 3))
+
+
+class Blind:
+    """lkmag without its displacement, as flowmag is."""
+
+    name, alpha_range = "blind", AlphaRange(low=1 / 32, high=256, trained_from=1.0)
+
+    def __init__(self):
+        inner = arch.builtin()
+        self.prepare, self.run = inner.prepare, inner.run
+
+
+def test_a_magnifier_without_displacement_is_measured_for(clip, caplog):
+    caplog.set_level("INFO", logger="magplus")
+    blind, seeing = Blind(), arch.builtin()
+    alpha = choose(clip, BOX, magnifier=blind, target_pct_face=3.0)
+    assert alpha == choose(clip, BOX, magnifier=seeing, target_pct_face=3.0)
+    assert caplog.text.count("blind tells no displacement: the built-in magnifier measures") == 1
+    large = joined(magnify(clip, blind, alpha=6))
+    gains = [measured_gain(large, m, Evidence(original=clip), None).gain for m in (blind, seeing)]
+    assert gains[0] == gains[1] == pytest.approx(6, rel=0.05)
+
+
+def test_below_its_training_a_magnifier_warns_and_works(clip, caplog):
+    joined(magnify(clip, Blind(), alpha=1.0))
+    assert "untrained" not in caplog.text
+    out = joined(magnify(clip, Blind(), alpha=0.5))
+    assert "blind was trained for alpha 1 and more: what it makes of 0.5 is untrained there" in caplog.text
+    assert torch.equal(out.frames, joined(magnify(clip, arch.builtin(), alpha=0.5)).frames)
 
 
 @pytest.mark.parametrize("alpha", [0.0, -2.0, 33.0, 0.01, float("nan"), float("inf")])
