@@ -2,6 +2,7 @@
 
 import detfill
 import emoportraits_files as files
+import emoportraits_small as small
 import numpy as np
 import pytest
 import torch
@@ -108,3 +109,47 @@ def test_decoder(arrays):
     picture = decoder.img_decoder(deep)
     close(picture[:, :, ::4, ::4], arrays["decoder_img_s4"], MODULE)
     close(picture[:, :, 224:288, 224:288], arrays["decoder_img_crop"], MODULE)
+
+
+def test_a_mixed_pose_is_a_pose():
+    """The product's last row is 0 0 0 k, whose inverse would crop another face."""
+    mixed = pose.mixed_pose(files.theta("src"), files.theta("drv0"))
+    assert torch.equal(mixed[0, 3], torch.tensor([0.0, 0, 0, 1]))
+    with_k = mixed.clone()
+    with_k[0, 3, 3] = 1.1
+    picture = detfill.probe_of((1, 3, 512, 512), 32)
+    assert (pose.face_crop(picture, mixed) - pose.face_crop(picture, with_k)).abs().max() > 0.05
+
+
+def test_the_first_angle_is_the_roll_and_angles_are_clamped():
+    """Upstream calls it yaw. A point to the right goes down, one in the middle stays."""
+    one, none = torch.ones(1, 3), torch.zeros(1, 3)
+    roll = pose.pose_matrix(one, torch.tensor([[0.3, 0, 0]]), none)[0]
+    moved = roll @ torch.tensor([1.0, 0, 0, 1])
+    assert moved[1] == pytest.approx(np.sin(0.3), abs=1e-6) and moved[2] == 0
+    turn = pose.pose_matrix(one, torch.tensor([[0, 0.3, 0]]), none)[0] @ torch.tensor([1.0, 0, 0, 1])
+    assert turn[1] == 0 and turn[2] != 0
+    low, clamped = (pose.pose_matrix(one, torch.tensor([[a, 0, 0]]), none) for a in (-3.0, -np.pi / 2))
+    assert torch.equal(low, clamped)
+
+
+def test_the_identity_grid_is_not_the_identity():
+    """Its ends are the volume's edges, where sampling sees half of nothing: so trained, so kept."""
+    ones = torch.ones(1, 1, 16, 64, 64)
+    grid = pose.turned_grid(torch.eye(4)[None])
+    sampled = pose.sample_volume(ones, grid)[0, 0]
+    assert sampled[8, 32, 32] == pytest.approx(1) and sampled[0, 0, 0] == pytest.approx(1 / 8)
+
+
+def test_expression_and_turn_are_two_samplings_in_this_order():
+    small_parts = small.backbone().parts
+    volume = detfill.probe_of((1, 96, 16, 64, 64), 41)
+    embedding = torch.linspace(-2, 2, 512 * 16).view(1, 512, 4, 4)
+    theta, places = files.theta("drv0"), small_parts.uv_generator_nw(embedding)
+    turn = pose.turned_grid(theta)
+    found = small_parts.picture(volume, embedding, theta)
+    expected, other = (
+        small_parts.decoder_nw(pose.sample_volume(pose.sample_volume(volume, first), second))
+        for first, second in ((places, turn), (turn, places))
+    )
+    assert torch.equal(found, expected) and not torch.allclose(found, other, atol=1e-3)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from magplus.models.checkpoint import Checkpoint
 from magplus.models.emoportraits import arch
+from magplus.models.emoportraits.network import EmoOptions, EmoPortraits
 from magplus.models.emoportraits.parts import MAKERS, Parts
 from magplus.models.emoportraits.pose import pose_matrix
 from magplus.models.options import read_options
@@ -18,6 +19,11 @@ from magplus.models.options import read_options
 @functools.cache
 def _manifest():
     return json.loads((detfill.GOLDENS / "emoportraits" / "manifest.json").read_text())
+
+
+def keys_of(name):
+    """Shapes of one part by key."""
+    return {key: shape for key, (shape, _) in _manifest()[name].items()}
 
 
 @functools.cache
@@ -100,3 +106,8 @@ def checkpoint(tensors, name="328_model.pth"):
 def backbone(**options):
     """The whole backbone from both files."""
     return arch.build([checkpoint(head_pose()), checkpoint(flat())], read_options(arch.OPTIONS, options, of="EMO"))
+
+
+def with_options(backbone, **options):
+    """The same networks behind other options."""
+    return EmoPortraits(backbone.parts, backbone.regressor, EmoOptions(**options))
