@@ -49,12 +49,17 @@ class ProcessVolume(nn.Module):
         features = self.blocks_3d_down[0](_enlarged(volume, (2, 1, 1)))
         kept = [features]
         for block, pool in zip(self.blocks_3d_down[1:], _POOLS, strict=True):
-            features = block(F.avg_pool3d(features, pool))
+            features = block(averaged(features, pool))
             kept.append(features)
         result = self.input_tensor.expand(len(volume), -1, -1, -1, -1)
         for block, skip, factors in zip(self.blocks_3d_up, self.skip_blocks_3d_up, _FACTORS, strict=True):
             result = block(_enlarged(result, factors) + skip(kept.pop()))
-        return self.head(F.avg_pool3d(result, (2, 1, 1)))
+        return self.head(averaged(result, (2, 1, 1)))
+
+
+def averaged(volume: Tensor, factors: tuple[int, int, int]) -> Tensor:
+    """Smaller by averaging; in float32, as torch has no other on a processor."""
+    return F.avg_pool3d(volume.float(), factors).to(volume.dtype)
 
 
 def _enlarged(volume: Tensor, factors: tuple[int, int, int]) -> Tensor:
