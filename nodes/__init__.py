@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from . import host
+from .adapt import AdaptMagnifier
 from .animate import AnimatePortrait
 from .compare import CompareClips
 from .demagnify import DemagnifyMotion
 from .generators import FOMM, FSRT, FlowTransfer
+from .load_flow import LoadFlow
 from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
@@ -27,6 +29,8 @@ NODES: tuple[Any, ...] = (
     DemagnifyMotion,
     CompareClips,
     MotionReport,
+    LoadFlow,
+    AdaptMagnifier,
 )
 
 

@@ -218,6 +218,19 @@ def weight_path(name: str) -> Path:
     return path
 
 
+def new_weights(name: str) -> Path:
+    """Where a weights file of that name will be written: a safetensors file in our folder, which must not exist."""
+    folder = Path(folder_paths.get_folder_paths(KIND)[0]) if IN_COMFYUI else standalone.folders.weights
+    path = Path(os.path.abspath(folder / name.strip()))
+    path = path if path.suffix == ".safetensors" else path.with_name(f"{path.name}.safetensors")
+    if not path.is_relative_to(os.path.abspath(folder)):
+        raise MagPlusError(f"'{name}' leads out of {folder}. Give a name inside it.")
+    if path.exists():
+        raise MagPlusError(f"{path.name} exists already in models/{KIND}. Choose another name.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def sample_files() -> list[str]:
     """Names of the clips and pictures that come with the pack."""
     return [f.name for f in sorted(SAMPLES.glob("*")) if f.suffix in READABLE]

@@ -18,6 +18,7 @@ from .host import io
 Magnifier = io.Custom("MAGPLUS_MAGNIFIER")
 Backbone = io.Custom("MAGPLUS_BACKBONE")
 Crop = io.Custom("MAGPLUS_CROP")
+FlowEstimator = io.Custom("MAGPLUS_FLOW")
 BoundingBox = io.Custom("BOUNDING_BOX")
 
 MAX_FRAME = 1_000_000

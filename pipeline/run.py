@@ -12,13 +12,13 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..models.contracts import AnimationBackbone, DisplacementMagnifier, Magnifier
+from ..models.contracts import AnimationBackbone, DisplacementMagnifier, FlowEstimator, Magnifier
 from ..models.errors import MagPlusError
 from ..models.geometry import FaceBox
 from .clip import Clip, SpooledClip
 from .face.crop import CroppedClip
 from .face.frame import Framed, box_guides, frame_side, frame_sources
-from .measure import STAGES, MotionComparison, MotionCurve, compare, measure_stages
+from .measure import FARNEBACK, STAGES, MotionComparison, MotionCurve, compare, displacement_by, measure_stages
 from .motion.animate import Reference, animate, resolve_reference
 from .motion.calibrate import choose_alpha
 from .motion.demagnify import check_intensity, demagnify, demagnify_onto, factor_for
@@ -59,6 +59,8 @@ class RunResult:
     clips: dict[str, Clip]
     curves: dict[str, MotionCurve]
     """By the report's estimator, which is not the one of the loop."""
+    estimator: str
+    """Its name."""
     driver: Framed
     source: Framed
     seconds: dict[str, float]
@@ -82,11 +84,16 @@ def run(
     magnifier: Magnifier,
     settings: RunSettings,
     scratch: Path,
+    estimator: FlowEstimator = FARNEBACK,
     progress: Progress = silent,
 ) -> RunResult:
-    """Run all stages. Scratch files (6 bytes a pixel and frame, unnamed) go to the folder ``scratch``."""
+    """Run all stages. Scratch files (6 bytes a pixel and frame, unnamed) go to the folder ``scratch``.
+
+    ``estimator`` measures what the report says; it must not be the magnifier's own, which closes the loop.
+    """
     with ExitStack() as stack:
-        job = _Job(driver, sources, EncodedSources.once(backbone), magnifier, settings, scratch, progress, stack)
+        backbone = EncodedSources.once(backbone)
+        job = _Job(driver, sources, backbone, magnifier, settings, scratch, estimator, progress, stack)
         result = job.run()
         result.opened = stack.pop_all()
         return result
@@ -102,6 +109,7 @@ class _Job:
     magnifier: Magnifier
     settings: RunSettings
     scratch: Path
+    estimator: FlowEstimator
     progress: Progress
     stack: ExitStack
     seconds: dict[str, float] = field(default_factory=dict)
@@ -131,6 +139,7 @@ class _Job:
             loop=loop,
             clips=clips,
             curves=self._curves(clips, driver, source),
+            estimator=self.estimator.name,
             driver=driver,
             source=source,
             seconds=self.seconds,
@@ -208,7 +217,8 @@ class _Job:
         if self.settings.pixels == "source":
             boxes["restored"] = source.box
         with self._timed("measure"):
-            return measure_stages(clips, boxes, reference=self.reference, progress=self.progress)
+            by = displacement_by(self.estimator)
+            return measure_stages(clips, boxes, reference=self.reference, estimator=by, progress=self.progress)
 
     def _loop_curves(self, clips: Mapping[str, Clip], driver: Framed, source: Framed | None) -> dict[str, MotionCurve]:
         return measure_stages(

@@ -100,7 +100,7 @@ class LKMag(nn.Module):
                 displacement = self.weigher(evidence, now.displacement)
             else:
                 displacement = now.displacement + (evidence.steps * weights[:, :, None]).sum(1)
-            now = Estimate(displacement=_smoothed(displacement), error=(evidence.error * weights).sum(1))
+            now = Estimate(displacement=smoothed(displacement), error=(evidence.error * weights).sum(1))
         return now
 
     def render(self, state: LKState, frames: Tensor, displacement: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -137,7 +137,7 @@ def _finer(estimate: Estimate, size: tuple[int, int]) -> Estimate:
     return Estimate(displacement=double_displacement(estimate.displacement, size), error=4 * error)
 
 
-def _smoothed(displacement: Tensor) -> Tensor:
+def smoothed(displacement: Tensor) -> Tensor:
     """Blur without shrinking peaks: what the blur took away is blurred and given back (Tukey's twicing)."""
     once = gaussian_blur(displacement, SMOOTHING_PX)
     return once + gaussian_blur(displacement - once, SMOOTHING_PX)

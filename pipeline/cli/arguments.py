@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import NoReturn
 
 from ...models.checkpoint import Checkpoint
-from ...models.contracts import AnimationBackbone, Magnifier
+from ...models.contracts import AnimationBackbone, FlowEstimator, Magnifier
 from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
-from ...models.registry import BACKBONES, BUILTIN, load_backbone, load_magnifier
+from ...models.registry import BACKBONES, BUILTIN, load_backbone, load_estimator, load_magnifier
 from ..face.box import box_from_mask, parse_box
 from ..log import log
+from ..measure import FARNEBACK
 from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_mask
 from ..motion.animate import Reference
 from ..motion.masks import Mask
@@ -57,6 +58,11 @@ def add_magnifier(parser: Parser) -> None:
         metavar="KEY=VALUE",
         help="option of the magnifier, such as precision=bfloat16; repeat for several",
     )
+
+
+def add_estimator(parser: Parser, what: str = "measures the motion", default: str = FARNEBACK.name) -> None:
+    """Which optical flow."""
+    parser.add_argument("--estimator", metavar="FILE", help=f"RAFT or ARFlow, which {what} (default: {default})")
 
 
 def add_reference(parser: Parser, *, best: bool = False) -> None:
@@ -178,6 +184,14 @@ def _options(flag: str, texts: list[str]) -> dict[str, str]:
             raise MagPlusError(f"{flag} {text}: give KEY=VALUE.")
         options[key] = value
     return options
+
+
+def estimator_from(arguments: argparse.Namespace) -> tuple[FlowEstimator, list[Path]]:
+    """What measures the motion, and its file if it has one."""
+    if arguments.estimator is None:
+        return FARNEBACK, []
+    estimator, checkpoint = load_estimator(arguments.estimator)
+    return estimator, [checkpoint.path]
 
 
 def face_from(arguments: argparse.Namespace, side: str) -> FaceBox | None:

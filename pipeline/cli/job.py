@@ -44,6 +44,7 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     shared.add_face(parser, "driver")
     shared.add_face(parser, "source")
     shared.add_magnifier(parser)
+    shared.add_estimator(parser)
     shared.add_reference(parser, best=True)
     shared.add_strength(parser)
     shared.add_output(parser, required=False)
@@ -78,6 +79,7 @@ def run_command(arguments: argparse.Namespace) -> None:
     sources = [read_image(path) for path in arguments.source]
     backbone, weights = shared.backbone_from(arguments)
     magnifier, checkpoint = shared.magnifier_from(arguments)
+    estimator, estimator_file = shared.estimator_from(arguments)
     settings = _settings(arguments)
     check_intensity(settings.intensity)
     if settings.alpha is not None:
@@ -89,12 +91,13 @@ def run_command(arguments: argparse.Namespace) -> None:
         magnifier=magnifier,
         settings=settings,
         scratch=files.restored.parent,
+        estimator=estimator,
         progress=bar,
     )
     try:
         record = provenance(
             inputs=[arguments.input, *arguments.source],
-            weights=[*weights, *([checkpoint.path] if checkpoint else [])],
+            weights=[*weights, *estimator_file, *([checkpoint.path] if checkpoint else [])],
             settings=_told(arguments, result),
         )
         report = write_run(
@@ -157,7 +160,7 @@ def _print_summary(clip: FileClip, result: RunResult, files: OutputFiles, kept: 
         render_table(HEADERS, [_row(result, name, count) for name in STAGES]),
         "",
         f"The gain of 'restored' should be {goal:.4g}. It was not measured by what closed the loop: lkmag closes it,",
-        "Farneback's optical flow reports it.",
+        f"{result.estimator} reports it.",
         *([] if kept is None else [f"The preview keeps {100 * kept:.0f} % of the motion; work on with the master."]),
         "",
         *(str(path) for path in files.everything()),

@@ -19,7 +19,17 @@ from ..face.crop import CroppedClip
 from ..face.frame import box_guides, frame_side, frame_sources
 from ..face.sides import Sides
 from ..log import log
-from ..measure import MotionCurve, compare, comparison_report, curve_csv, curve_report, measure_clip, whole_frame_box
+from ..measure import (
+    DisplacementEstimator,
+    MotionCurve,
+    compare,
+    comparison_report,
+    curve_csv,
+    curve_report,
+    displacement_by,
+    measure_clip,
+    whole_frame_box,
+)
 from ..media import SYNTHETIC, FileClip, motion_survival, open_clip, provenance, read_image, write_sidecar
 from ..motion.animate import animate, resolve_reference
 from ..motion.auto import Evidence, choose, restore
@@ -213,6 +223,7 @@ def _add_measure(parser: Parser) -> None:
     parser.add_argument("--like", metavar="CLIP", help="original clip to compare with: gain, correlation, lag")
     for side in ("in", "like"):
         shared.add_face(parser, side)
+    shared.add_estimator(parser)
     shared.add_reference(parser)
     parser.add_argument("--plot", metavar="FILE.png", help="draw the curves")
     parser.add_argument("--csv", metavar="FILE.csv", help="write the curves as a table")
@@ -226,11 +237,13 @@ def measure_command(arguments: argparse.Namespace) -> None:
     targets = {flag: Path(name) for flag in ("plot", "csv") if (name := getattr(arguments, flag))}
     for target in targets.values():
         check_free(target, overwrite=arguments.overwrite)
-    curves = [(clip.info.name, _curve(arguments, "in", clip, bar))]
-    report: dict[str, Any] = {"curve": curve_report(curves[0][1])}
+    estimator, _ = shared.estimator_from(arguments)
+    by = displacement_by(estimator)
+    curves = [(clip.info.name, _curve(arguments, "in", clip, by, bar))]
+    report: dict[str, Any] = {"estimator": estimator.name, "curve": curve_report(curves[0][1])}
     if arguments.like:
         original = open_clip(arguments.like)
-        curves.insert(0, (original.info.name, _curve(arguments, "like", original, bar)))
+        curves.insert(0, (original.info.name, _curve(arguments, "like", original, by, bar)))
         report["original"] = curve_report(curves[0][1])
         report["comparison"] = comparison_report(compare(curves[0][1], curves[1][1]))
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
@@ -240,9 +253,11 @@ def measure_command(arguments: argparse.Namespace) -> None:
         write_text(targets["csv"], curve_csv(curves))
 
 
-def _curve(arguments: argparse.Namespace, side: str, clip: Clip, bar: ProgressBar) -> MotionCurve:
+def _curve(
+    arguments: argparse.Namespace, side: str, clip: Clip, by: DisplacementEstimator, bar: ProgressBar
+) -> MotionCurve:
     box = shared.face_from(arguments, side) or whole_frame_box(clip.info)
-    return measure_clip(clip, box, reference=arguments.reference, progress=bar)
+    return measure_clip(clip, box, reference=arguments.reference, estimator=by, progress=bar)
 
 
 def _write(
