@@ -9,13 +9,16 @@ from .adapt import AdaptMagnifier
 from .animate import AnimatePortrait
 from .compare import CompareClips
 from .demagnify import DemagnifyMotion
-from .generators import FOMM, FSRT, FlowTransfer
+from .emoportraits import EMOPortraitsGuides
+from .generators import FOMM, FSRT, EMOPortraits, FlowTransfer, MetaPortrait
 from .load_flow import LoadFlow
 from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
+from .metaportrait import MetaPortraitGuides
 from .report import MotionReport
 from .save_video import SaveVideo
+from .superresolve import SuperResolve
 
 NODES: tuple[Any, ...] = (
     LoadVideo,
@@ -25,8 +28,13 @@ NODES: tuple[Any, ...] = (
     FlowTransfer,
     FOMM,
     FSRT,
+    MetaPortrait,
+    MetaPortraitGuides,
+    EMOPortraits,
+    EMOPortraitsGuides,
     AnimatePortrait,
     DemagnifyMotion,
+    SuperResolve,
     CompareClips,
     MotionReport,
     LoadFlow,

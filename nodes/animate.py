@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
 from ..pipeline.face.given import given_box
-from ..pipeline.face.sides import frame_sides
+from ..pipeline.face.sides import NO_GUIDES, frame_sides
 from ..pipeline.motion.animate import STRENGTHS, Reference, animate, resolve_reference
 from ..pipeline.motion.encoded import EncodedSources
+from ..pipeline.motion.fitting import fitting
 from ..pipeline.render.overlay import alignment_picture
 from . import convert, host
 from .host import io
 from .wires import (
     Backbone,
     Crop,
+    Guides,
     Loaded,
     box_inputs,
     box_sockets,
@@ -74,6 +77,12 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
                     tooltip="Scales the motion inside the generator: 1 as it is, 1/alpha undoes the magnification "
                     "there instead of at De-magnify Motion, 0 gives a still portrait.",
                 ),
+                Guides.Input(
+                    "guides",
+                    optional=True,
+                    tooltip="What the generator needs beyond pixels, such as landmarks or a mask of the head: from "
+                    "MetaPortrait Guides or EMOPortraits Guides.",
+                ),
             ],
             outputs=[
                 io.Image.Output("frames", tooltip="The generated clip: a square at the generator's size."),
@@ -100,6 +109,7 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
         source_mask: Tensor | None = None,
         driving_box: Any = None,
         driving_mask: Tensor | None = None,
+        guides: Mapping[str, Any] = NO_GUIDES,
         **numbers: float,
     ) -> Any:
         """Frame both sides, drive, show how they were framed."""
@@ -109,9 +119,11 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
             f"{side}_box": given_box(*given[side], numbers_of(numbers, side), reference=reference_index)
             for side in given
         }
-        framed = frame_sides(clip, pictures, backbone.model, reference=reference_index, device=host.device(), **boxes)
-        model = ENCODED.remembering(backbone.ready(), weights=backbone.weights)
+        sides: Any = {"reference": reference_index, "device": host.device(), "guides": guides, **boxes}
+        framed = frame_sides(clip, pictures, backbone.model, **sides)
         with host.running() as progress:
+            model = fitting(backbone.ready(), progress=progress, escape=host.outside_inference_mode)
+            model = ENCODED.remembering(model, weights=backbone.weights)
             wanted: Reference = "best" if driving_reference == "best" else reference_index
             about: Any = {"guides": framed.guides, "progress": progress}
             index = resolve_reference(wanted, model, framed.crops, framed.driver, **about)
@@ -122,5 +134,5 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
             frames, mask = convert.to_images_and_mask(results, len(driving))
             overlay = alignment_picture(clip, pictures, framed.sides)
             progress.show(overlay)  # it stays in the node
-        sides = replace(framed.sides, reference=index)
-        return io.NodeOutput(with_reference(frames, index), mask, index, convert.to_picture(overlay), sides)
+        crop = replace(framed.sides, reference=index)
+        return io.NodeOutput(with_reference(frames, index), mask, index, convert.to_picture(overlay), crop)

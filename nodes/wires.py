@@ -19,6 +19,7 @@ Magnifier = io.Custom("MAGPLUS_MAGNIFIER")
 Backbone = io.Custom("MAGPLUS_BACKBONE")
 Crop = io.Custom("MAGPLUS_CROP")
 FlowEstimator = io.Custom("MAGPLUS_FLOW")
+Guides = io.Custom("MAGPLUS_GUIDES")
 BoundingBox = io.Custom("BOUNDING_BOX")
 
 MAX_FRAME = 1_000_000
@@ -136,6 +137,12 @@ def with_reference(images: Tensor, index: int) -> Tensor:
     """Frames that remember which of them is the reference. Other nodes' results do not, and are taken as they are."""
     setattr(images, _TAG, index)
     return images
+
+
+def keep_reference(images: Tensor, origin: Tensor) -> Tensor:
+    """Frames made one by one from others, with the reference that those remember."""
+    made = getattr(origin, _TAG, None)
+    return images if made is None else with_reference(images, made)
 
 
 def check_reference(index: int, **wires: Tensor | Sides | None) -> None:

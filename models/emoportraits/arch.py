@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..checkpoint import Checkpoint, load_parts
 from ..errors import MagPlusError
+from ..guides import Guide
 from ..options import Option
 from ..precision import PRECISION, dtype_of
 from ..spectral import plain_weights
@@ -18,6 +19,18 @@ from .head_pose import HeadPose
 from .layers import standardise
 from .network import FRAMING, EmoOptions, EmoPortraits
 from .parts import MAKERS, Parts
+
+__all__ = [
+    "FRAMING",
+    "GUIDES",
+    "HEAD_POSE_KEYS",
+    "NO_HEAD_POSE_KEYS",
+    "OPTIONS",
+    "REQUIRED_KEYS",
+    "build",
+    "networks",
+    "tidy",
+]
 
 HEAD_POSE = "head_pose_regressor"
 """Name of the regressor in our files; its own file has none in front of its keys."""
@@ -87,6 +100,12 @@ OPTIONS = (
         "the mask; green: the pictures as the network makes them. The mask is given either way",
     ),
     PRECISION,
+)
+
+GUIDES = (
+    Guide.mask("source_mask", of="the portrait's head with hair and neck, without clothes"),
+    Guide.poses("source_theta", of="the portrait", per_frame=False),
+    Guide.poses("driving_theta", of="the driving clip", per_frame=True),
 )
 
 

@@ -1,9 +1,10 @@
-"""EMOPortraits for inference: the same numbers up to rounding, with less to do, and in pieces that can be interrupted."""
+"""EMOPortraits for inference: the same numbers up to rounding, with less to do, in pieces that can be interrupted."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -93,7 +94,8 @@ class FoldedBlock(nn.Module):
 
     def __init__(self, block: ResBlock) -> None:
         super().__init__()
-        self.norm1, _, conv1, self.norm2, _ = block.block_feats
+        norm1, _, conv1, norm2, _ = block.block_feats
+        self.norm1, self.norm2 = cast(nn.GroupNorm, norm1), cast(nn.GroupNorm, norm2)
         self.conv1, self.conv2 = self.first(conv1), PiecewiseConv(block.block[0])
         self.skip = block.skip
 
@@ -141,7 +143,8 @@ class FoldedStyledBlock(nn.Module):
 
     def __init__(self, block: StyledBlock) -> None:
         super().__init__()
-        self.norm1, _, self.conv1, self.norm2, _ = block.block_feats
+        norm1, _, self.conv1, norm2, _ = block.block_feats
+        self.norm1, self.norm2 = cast(AdaptiveGroupNorm, norm1), cast(AdaptiveGroupNorm, norm2)
         self.conv2, self.skip = block.block[0], block.skip
 
     def styled(self, features: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -157,7 +160,7 @@ def _styled(norm: AdaptiveGroupNorm, features: Tensor, style: Tensor, *, inplace
     return norm_relu(norm, features, inplace=inplace, weight=norm.weight * gain, bias=shift)
 
 
-_FOLDED = {
+_FOLDED: dict[type[nn.Module], Callable[[Any], nn.Module]] = {
     ResBlock: FoldedBlock,
     DownBlock: FoldedDownBlock,
     UpBlock: FoldedUpBlock,

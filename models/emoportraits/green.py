@@ -24,6 +24,6 @@ def cut_out(pictures: Tensor) -> tuple[Tensor, Tensor]:
     coverage = ((BACKGROUND - excess) / (BACKGROUND - FACE)).clamp(0, 1)
     share = coverage.clamp(min=_FAINTEST)
     red, blue = red / share, blue / share
-    # Skin is redder than green, its coverage a little overestimated: what remains of the green is no more than a face's.
+    # Skin is redder than green, so its coverage is a little overestimated: what is left is as green as a face at most.
     green = torch.minimum((green - (1 - coverage)) / share, torch.maximum(red, blue) + FACE)
     return torch.stack([red, green, blue], dim=1).clamp(0, 1), coverage

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -77,8 +78,8 @@ class StyledBlock(ResBlock):
 
     def styled(self, features: Tensor, first: Tensor, second: Tensor) -> Tensor:
         """Styles ``(N, C, 2)`` of both norms: gain and shift."""
-        norm1, _, conv1, norm2, _ = self.block_feats
-        inner = conv1(F.relu(norm1.styled(features, *first.unbind(-1))))
+        norm1, norm2 = (cast(AdaptiveGroupNorm, self.block_feats[index]) for index in (0, 3))
+        inner = self.block_feats[2](F.relu(norm1.styled(features, *first.unbind(-1))))
         return self.block(F.relu(norm2.styled(inner, *second.unbind(-1)))) + self.skip(features)
 
 

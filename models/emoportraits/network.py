@@ -182,4 +182,6 @@ def _masked(sources: Tensor, mask: Tensor | None) -> Tensor:
 def _check_size(pictures: Tensor) -> None:
     height, width = pictures.shape[-2:]
     if (height, width) != (SIZE, SIZE):
-        raise MagPlusError(f"EMOPortraits cannot take {width} x {height} px: give squares of {SIZE} px around the head.")
+        raise MagPlusError(
+            f"EMOPortraits cannot take {width} x {height} px: give squares of {SIZE} px around the head."
+        )

@@ -15,7 +15,6 @@ from .pose import into_canonical, sample_volume, turned_grid
 from .volume_nets import ProcessVolume, SourceVolume
 from .warp_generator import WarpGenerator
 
-
 MAKERS: dict[str, Callable[[], nn.Module]] = {
     "local_encoder_nw": LocalEncoder,
     "idt_embedder_nw": IdentityEmbedder,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -48,6 +50,6 @@ class WarpGenerator(nn.Module):
         features = self.first_conv(embedding).unflatten(1, (512, 4))
         for index, (block, factors) in enumerate(zip(self.blocks_3d, _FACTORS, strict=True)):
             features = F.interpolate(features, scale_factor=factors, mode="trilinear", align_corners=False)
-            features = block.styled(features, styles[2 * index], styles[2 * index + 1])
+            features = cast(StyledBlock, block).styled(features, styles[2 * index], styles[2 * index + 1])
         features = self.pre_head(F.avg_pool3d(features, (2, 1, 1)))
         return torch.tanh(self.head(features)).permute(0, 2, 3, 4, 1)

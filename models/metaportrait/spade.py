@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .norm import instance_norm
+
 IDENTITY = 256
 """Numbers of an identity vector."""
+
+Modulation = tuple[Tensor, Tensor]
+"""Scale (added to 1) and shift of every pixel."""
 
 LABELS = (530, 274, 146, 82)
 """Channels of the style maps at 32, 64, 128 and 256 px."""
@@ -24,7 +30,8 @@ class _Style(nn.Module):
         self.style.linear = nn.Linear(IDENTITY, 2 * channels)
 
     def forward(self, identity: Tensor) -> Tensor:
-        return self.style.linear(identity)[..., None, None]  # type: ignore[operator]
+        linear = cast(nn.Linear, self.style.linear)
+        return linear(identity.to(linear.weight.dtype))[..., None, None]
 
 
 class SpadeNorm(nn.Module):
@@ -41,16 +48,16 @@ class SpadeNorm(nn.Module):
         self.mlp_attention = nn.Sequential(nn.Conv2d(channels, 1, 3, padding=1), nn.Sigmoid())
         self.adain = _Style(channels)
 
-    def modulation(self, label: Tensor) -> Tensor:
-        """Scale and shift ``(N, 2 C, H, W)`` of the style map ``(N, label, H, W)``."""
+    def modulation(self, label: Tensor) -> Modulation:
+        """Scale and shift ``(N, C, H, W)`` each, of the style map ``(N, label, H, W)``."""
         shared = self.mlp_shared(label)
-        return torch.cat([self.mlp_gamma(shared), self.mlp_beta(shared)], dim=1)
+        return self.mlp_gamma(shared), self.mlp_beta(shared)
 
-    def forward(self, features: Tensor, modulation: Tensor, identity: Tensor) -> Tensor:
+    def forward(self, features: Tensor, modulation: Modulation, identity: Tensor) -> Tensor:
         """``(N, C, H, W)`` from the same; ``modulation`` from the method above."""
-        normed = F.instance_norm(features)
+        normed = instance_norm(features)
         attention = self.mlp_attention(features)
-        scale, shift = modulation.chunk(2, dim=1)
+        scale, shift = modulation
         own_scale, own_shift = self.adain(identity).to(features).chunk(2, dim=1)
         by_map = torch.addcmul(normed + shift, normed, scale)
         return torch.lerp(torch.addcmul(own_shift, normed, own_scale), by_map, attention)
@@ -75,11 +82,11 @@ class SpadeBlock(nn.Module):
         """In the order of `modulations`."""
         return [self.norm_0, self.norm_1, *([self.norm_s] if self.learned else [])]
 
-    def modulations(self, label: Tensor) -> list[Tensor]:
+    def modulations(self, label: Tensor) -> list[Modulation]:
         """What each norm takes from the style map, which no identity and no feature changes."""
         return [norm.modulation(label) for norm in self.norms]
 
-    def forward(self, features: Tensor, modulations: Sequence[Tensor], identity: Tensor) -> Tensor:
+    def forward(self, features: Tensor, modulations: Sequence[Modulation], identity: Tensor) -> Tensor:
         inner = self.conv_0(F.leaky_relu(self.norm_0(features, modulations[0], identity), 0.2))
         inner = self.conv_1(F.leaky_relu(self.norm_1(inner, modulations[1], identity), 0.2))
         if self.learned:
@@ -114,7 +121,7 @@ class SpadeDecoder(nn.Module):
         """From coarse to fine."""
         return [self.get_submodule(name) for name, *_ in BLOCKS]  # type: ignore[misc]
 
-    def modulations(self, labels: Sequence[Tensor]) -> list[list[Tensor]]:
+    def modulations(self, labels: Sequence[Tensor]) -> list[list[Modulation]]:
         """Of every block, from the four style maps: everything that the identity does not change."""
         found = []
         for index, (block, (*_, level)) in enumerate(zip(self.blocks, BLOCKS, strict=True)):
@@ -124,8 +131,8 @@ class SpadeDecoder(nn.Module):
             found.append(block.modulations(label))
         return found
 
-    def forward(self, modulations: Sequence[Sequence[Tensor]], identity: Tensor) -> Tensor:
-        features = self.conv1(identity[..., None, None].to(modulations[0][0].dtype))
+    def forward(self, modulations: Sequence[Sequence[Modulation]], identity: Tensor) -> Tensor:
+        features = self.conv1(identity[..., None, None].to(self.conv1.weight.dtype))
         for index, (block, wanted) in enumerate(zip(self.blocks, modulations, strict=True)):
             if index:
                 features = F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..fold import DoublingConv
 from ..keypoints.detector import inclusive_grid
+from .norm import instance_norm
 
 WIDTHS = (128, 256, 512, 1024, 1024)
 """Channels of the hourglass from half the resolution down to a thirty-second."""
@@ -73,7 +76,7 @@ class AdaptiveNorm(nn.Module):
     def forward(self, features: Tensor, code: Tensor) -> Tensor:
         shared = self.mlp_shared(code)
         gamma, beta = self.mlp_gamma(shared)[..., None, None], self.mlp_beta(shared)[..., None, None]
-        return torch.addcmul(beta.to(features), F.instance_norm(features), (1 + gamma).to(features))
+        return torch.addcmul(beta.to(features), instance_norm(features), (1 + gamma).to(features))
 
 
 class AdaptiveBlock(nn.Module):
@@ -106,10 +109,14 @@ class AdaptiveUp(AdaptiveBlock):
         super().__init__(channels_in, channels_out)
         self.SameBlock2d = AdaptiveBlock(channels_out, channels_out)
 
+        self.doubling: nn.Module = nn.Upsample(scale_factor=2, mode="nearest")
+
     def forward(self, features: Tensor, code: Tensor) -> Tensor:
-        # Nearest has no corners to align: the option would be refused.
-        doubled = F.interpolate(features, scale_factor=2, mode="nearest")
-        return self.SameBlock2d(super().forward(doubled, code), code)
+        return self.SameBlock2d(super().forward(self.doubling(features), code), code)
+
+    def fold(self) -> None:
+        """Doubling and convolution as one operation, in place."""
+        self.conv, self.doubling = cast(Any, DoublingConv(self.conv)), nn.Identity()
 
 
 class _Encoder(nn.Module):

@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 from fractions import Fraction
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ...models.checkpoint import Checkpoint
 from ...models.contracts import AnimationBackbone, FlowEstimator, Magnifier
 from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
+from ...models.guides import Given, read_guides
 from ...models.registry import BACKBONES, BUILTIN, load_backbone, load_estimator, load_magnifier
 from ..face.box import box_from_mask, parse_box
 from ..log import log
 from ..measure import FARNEBACK
-from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_mask
+from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_array, read_mask
+from ..media.stills import SUFFIXES as PICTURES
 from ..motion.animate import Reference
 from ..motion.masks import Mask
 
@@ -101,6 +103,31 @@ def add_backbone(parser: Parser) -> None:
     parser.add_argument(
         "--option", action="append", default=[], metavar="KEY=VALUE", help="option of the backbone; repeat for several"
     )
+    parser.add_argument(
+        "--guide",
+        action="append",
+        default=[],
+        metavar="NAME=FILE|WORD",
+        help="what the backbone needs beyond pixels: landmarks (.npy), a mask (a picture); repeat for several",
+    )
+
+
+def guides_from(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the user gave, by name."""
+    given: dict[str, Given] = {}
+    for text in arguments.guide:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise MagPlusError(f"--guide {text}: give NAME=FILE.npy, NAME=PICTURE, or NAME=WORD.")
+        given[name] = _given(value)
+    return read_guides(BACKBONES[arguments.backbone].guides, given, of=f"Backbone '{arguments.backbone}'")
+
+
+def _given(value: str) -> Given:
+    """A file's content, or the word itself."""
+    if value.endswith(".npy"):
+        return read_array(Path(value))
+    return read_mask(value).numpy() if Path(value).suffix.lower() in PICTURES else value
 
 
 def add_face(parser: Parser, side: str) -> None:

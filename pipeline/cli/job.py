@@ -125,6 +125,7 @@ def _settings(arguments: argparse.Namespace) -> RunSettings:
         pixels=arguments.pixels,
         reference=arguments.reference,
         motion_strength=arguments.motion_strength,
+        guides=shared.guides_from(arguments),
         driver_box=shared.face_from(arguments, "driver"),
         source_box=shared.face_from(arguments, "source"),
     )
@@ -136,6 +137,7 @@ def _told(arguments: argparse.Namespace, result: RunResult) -> Mapping[str, Any]
         "version": __version__,
         "backbone": arguments.backbone,
         "options": arguments.option,
+        "guides": arguments.guide,
         "magnifier": arguments.magnifier,
         "alpha": round(result.alpha, 6),
         "factor": round(result.factor, 6),

@@ -16,7 +16,8 @@ from ...models.errors import MagPlusError
 from ...models.registry import BACKBONES, load_magnifier, needs_displacement
 from ..clip import Clip, SpooledClip
 from ..face.crop import CroppedClip
-from ..face.frame import box_guides, frame_side, frame_sources
+from ..face.frame import frame_side, frame_sources
+from ..face.guides import place_guides
 from ..face.sides import Sides
 from ..log import log
 from ..measure import (
@@ -34,6 +35,7 @@ from ..media import SYNTHETIC, FileClip, motion_survival, open_clip, provenance,
 from ..motion.animate import animate, resolve_reference
 from ..motion.auto import Evidence, choose, restore
 from ..motion.encoded import EncodedSources
+from ..motion.fitting import fitting
 from ..motion.magnify import check_alpha, estimator_of, magnify
 from ..outputs import check_free, survival_report, write_picture, write_text
 from ..render import plot_curves
@@ -115,12 +117,17 @@ def animate_command(arguments: argparse.Namespace) -> None:
     """Driving clip and portrait in, generated clip out, framed as the backbone asks."""
     clip, bar = shared.moving_clip_from(arguments), ProgressBar()
     backbone, weights = shared.backbone_from(arguments)
-    backbone = EncodedSources.once(backbone)
+    backbone = EncodedSources.once(fitting(backbone, progress=bar))
     size = (clip.info.height, clip.info.width)
     driver = frame_side("driving clip", size, shared.face_from(arguments, "driver"), backbone.framing)
     pictures = [read_image(path) for path in arguments.source]
     source, crops = frame_sources(pictures, shared.face_from(arguments, "source"), backbone.framing)
-    guides = box_guides(backbone, driver, source)
+    guides = place_guides(
+        shared.guides_from(arguments),
+        backbone,
+        driving=(driver, size),
+        source=(source, (pictures[0].shape[-2], pictures[0].shape[-1])),
+    )
     cropped = CroppedClip(clip, driver.crop)
     arguments.reference = resolve_reference(arguments.reference, backbone, crops, cropped, guides=guides, progress=bar)
     results = animate(
@@ -135,6 +142,7 @@ def animate_command(arguments: argparse.Namespace) -> None:
     settings = {
         "backbone": arguments.backbone,
         "options": arguments.option,
+        "guides": arguments.guide,
         "motion_strength": arguments.motion_strength,
     }
     chunks = (result.frames for result in results)

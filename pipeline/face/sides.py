@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,10 @@ from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
 from ..clip import CHUNK, Clip, ClipInfo
 from .crop import Crop, CroppedClip
-from .frame import Framed, box_guides, frame_side, frame_sources
+from .frame import Framed, frame_side, frame_sources
+from .guides import place_guides
+
+NO_GUIDES: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +79,12 @@ def frame_sides(
     source_box: FaceBox | None,
     reference: int,
     device: torch.device,
+    guides: Mapping[str, Any] = NO_GUIDES,
 ) -> FramedSides:
-    """Frame a driving clip and the pictures of a portrait as a backbone wants them, on the device where it runs."""
+    """Frame a driving clip and the pictures of a portrait as a backbone wants them, on the device where it runs.
+
+    ``guides`` are those that the user gave.
+    """
     size = (driving.info.height, driving.info.width)
     driver = frame_side("driving clip", size, driving_box, backbone.framing)
     pictures = [picture for chunk in portrait.chunks() for picture in chunk]
@@ -93,7 +100,13 @@ def frame_sides(
         sides=sides,
         crops=crops.to(device),
         driver=DeviceClip(CroppedClip(driving, driver.crop), device),
-        guides=box_guides(backbone, driver, source),
+        guides=place_guides(
+            guides,
+            backbone,
+            driving=(driver, sides.driving_size),
+            source=(source, sides.source_size),
+            reference=reference,
+        ),
     )
 
 

@@ -1,13 +1,16 @@
 """MetaPortrait's checkpoints: as published, in a zip, without spectral norm; and files that do not fit."""
 
 import zipfile
+from pathlib import Path
 
 import metaportrait_files as files
 import pytest
 import torch
-from magplus.models.checkpoint import read_checkpoint
+from magplus.models.checkpoint import Checkpoint, read_checkpoint, write_safetensors
 from magplus.models.errors import MagPlusError
+from magplus.models.metaportrait import arch, superres_arch
 from magplus.models.metaportrait.arch import base_model
+from magplus.models.registry import identify, load_backbone, load_superresolver
 from magplus.models.spectral import plain_weights
 
 
@@ -17,10 +20,16 @@ def changed(**changes):
     return {name: value for name, value in tensors.items() if value is not None}
 
 
-def test_a_training_state_loads_as_it_is_published():
+def test_every_layout_is_recognised_and_loads():
+    """A training state as it is published, the state dict alone, and after parallel training."""
     beside = {"discriminator.conv.weight": torch.zeros(2, 2), "optimizer_generator.state.0.exp_avg": torch.zeros(3)}
+    layouts = [files.flat() | beside, files.base(), {f"generator.module.{n}": v for n, v in files.base().items()}]
+    for tensors in layouts:
+        found = identify(Checkpoint(path=Path("any name"), tensors=tensors, metadata={}, sha256="0"))
+        assert found.name == "metaportrait"
+        assert found.tidy(tensors) == files.flat()
     expected = base_model(files.flat()).state_dict()
-    found = base_model(files.flat() | beside).state_dict()
+    found = base_model(layouts[0]).state_dict()
     assert all(torch.equal(found[name], value) for name, value in expected.items())
 
 
@@ -84,6 +93,16 @@ def test_what_does_not_fit_is_named(changes, words):
         base_model(changed(**changes))
 
 
-def test_another_network_beside_it_is_refused():
-    with pytest.raises(MagPlusError, match=r"1 unexpected \(kp_detector.kp.weight\)"):
-        base_model(files.flat() | {"kp_detector.kp.weight": torch.zeros(1)})
+def test_other_networks_are_refused_by_name(tmp_path):
+    path = tmp_path / "x.safetensors"
+    write_safetensors({key: torch.zeros(1) for key in superres_arch.REQUIRED_KEYS}, path, {})
+    with pytest.raises(
+        MagPlusError, match=r"is MetaPortrait's temporal super-resolution.*metaportrait needs ckpt_base"
+    ):
+        load_backbone("metaportrait", [path], {})
+    write_safetensors({key: torch.zeros(1) for key in arch.REQUIRED_KEYS}, path, {})
+    with pytest.raises(MagPlusError, match=r"is MetaPortrait, base model.*Give temporal_gfpgan.pth"):
+        load_superresolver(path, {})
+    for given in ([], [None, None]):
+        with pytest.raises(MagPlusError, match="takes one weights file"):
+            arch.build(given, {})

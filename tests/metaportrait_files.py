@@ -3,11 +3,15 @@
 import functools
 import json
 import math
+from pathlib import Path
 
 import detfill
 import numpy as np
 import torch
+from magplus.models.checkpoint import Checkpoint
+from magplus.models.metaportrait import arch
 from magplus.models.metaportrait.base import Drawing
+from magplus.models.options import read_options
 
 
 @functools.cache
@@ -49,6 +53,12 @@ def flat():
     return {f"generator.{name}": value for name, value in base().items()}
 
 
+def backbone(**options):
+    """The backbone built from it."""
+    file = Checkpoint(path=Path("metaportrait.safetensors"), tensors=flat(), metadata={}, sha256="0")
+    return arch.build([file], read_options(arch.OPTIONS, options, of="MetaPortrait"))
+
+
 def source():
     """The goldens' portrait."""
     return detfill.probe(256, 7)[None]
@@ -85,3 +95,22 @@ def drawing(which):
         gaze=torch.from_numpy(arrays[f"ldmk58_{which}"][29:37])[None],
         mouth=mouth,
     )
+
+
+@functools.cache
+def superres(part="sr_out_size_128_test_only"):
+    """State dict of a super-resolution network: the reduced one, or ``sr``."""
+    state = detfill.fill(keys(part), gain=0.85)
+    for name in state:
+        if name.endswith("modulation.bias") or (name.startswith("condition_scale.") and name.endswith(".2.bias")):
+            state[name] += 1
+        if name.startswith(("condition_scale.", "condition_shift.")) and name.endswith(".2.weight"):
+            state[name] *= np.float32(0.3)
+        if name.endswith("modulated_conv.weight") and "to_rgb" in name:
+            state[name] *= np.float32(0.4)
+    return state
+
+
+def clip_of(count, size, seed):
+    """The goldens' frames ``(count, 3, size, size)``: one probe's channels after the other."""
+    return detfill.probe_of((count, 3, size, size), seed)
