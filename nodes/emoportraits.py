@@ -27,16 +27,16 @@ class EMOPortraitsGuides(io.ComfyNode):  # type: ignore[misc]
             "head poses. Everything may be left open; without a mask the background moves with the head.",
             search_aliases=["head mask", "head pose", "segmentation"],
             inputs=[
+                array_input("source_theta", "Head pose of the portrait, .npy (4, 4) in the input folder, instead of "
+                            "the regressor's."),
+                array_input("driving_theta", "Head pose of the driving clip, .npy (4, 4) of its reference frame or "
+                            "(frames, 4, 4)."),
                 io.Mask.Input(
                     "source_mask",
                     optional=True,
                     tooltip="White on the portrait's head with hair and neck, black on clothes and background, at the "
                     "portrait's size. Any segmentation node gives one.",
                 ),
-                array_input("source_theta", "Head pose of the portrait, .npy (4, 4) in the input folder, instead of "
-                            "the regressor's."),
-                array_input("driving_theta", "Head pose of the driving clip, .npy (4, 4) of its reference frame or "
-                            "(frames, 4, 4)."),
             ],
             outputs=[Guides.Output("guides", tooltip="For Animate Portrait.")],
         )  # fmt: skip

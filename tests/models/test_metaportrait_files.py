@@ -101,7 +101,7 @@ def test_other_networks_are_refused_by_name(tmp_path):
     ):
         load_backbone("metaportrait", [path], {})
     write_safetensors({key: torch.zeros(1) for key in arch.REQUIRED_KEYS}, path, {})
-    with pytest.raises(MagPlusError, match=r"is MetaPortrait, base model.*Give temporal_gfpgan.pth"):
+    with pytest.raises(MagPlusError, match=r"is MetaPortrait, base model.*takes temporal_gfpgan.pth"):
         load_superresolver(path, {})
     for given in ([], [None, None]):
         with pytest.raises(MagPlusError, match="takes one weights file"):
