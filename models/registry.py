@@ -164,6 +164,15 @@ ARCHITECTURES = (
         tidy=emoportraits.tidy,
     ),
     Architecture(
+        name="metaportrait",
+        kind="backbone",
+        title="MetaPortrait, base model at 256 px",
+        required_keys=metaportrait.REQUIRED_KEYS,
+        build=metaportrait.base_model,
+        tidy=metaportrait.tidy,
+    ),
+    SUPER_RESOLUTION,
+    Architecture(
         name="raft",
         kind="flow estimator",
         title="RAFT (large), optical flow",
@@ -181,15 +190,6 @@ ARCHITECTURES = (
         files=("pwclite_ar.tar (checkpoints/KITTI15)",),
         origin="https://github.com/lliuz/ARFlow",
     ),
-    Architecture(
-        name="metaportrait",
-        kind="backbone",
-        title="MetaPortrait, base model at 256 px",
-        required_keys=metaportrait.REQUIRED_KEYS,
-        build=metaportrait.base_model,
-        tidy=metaportrait.tidy,
-    ),
-    SUPER_RESOLUTION,
 )
 
 BACKBONES = {

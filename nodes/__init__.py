@@ -8,6 +8,7 @@ from . import host
 from .adapt import AdaptMagnifier
 from .animate import AnimatePortrait
 from .compare import CompareClips
+from .crop_face import CropFace
 from .demagnify import DemagnifyMotion
 from .emoportraits import EMOPortraitsGuides
 from .generators import FOMM, FSRT, EMOPortraits, FlowTransfer, MetaPortrait
@@ -16,13 +17,24 @@ from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
 from .metaportrait import MetaPortraitGuides
+from .paste_back import PasteBack
+from .region_mask import RegionMask
 from .report import MotionReport
+from .restore_head import RestoreHeadMotion
 from .save_video import SaveVideo
+from .stabilise_head import StabiliseHead
 from .superresolve import SuperResolve
+from .track_face import TrackFace
 
 NODES: tuple[Any, ...] = (
     LoadVideo,
     SaveVideo,
+    TrackFace,
+    CropFace,
+    PasteBack,
+    StabiliseHead,
+    RestoreHeadMotion,
+    RegionMask,
     LoadMagnifier,
     MagnifyMotion,
     FlowTransfer,

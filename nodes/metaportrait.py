@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from ..models.errors import MagPlusError
 from ..models.guides import Given, read_guides
 from ..models.registry import BACKBONES
+from ..pipeline.face.landmarks import landmark_faces
 from .arrays import NO_FILE, array_input, array_of, fingerprint_arrays
 from .host import io
-from .wires import Guides
-
-FaceLandmarks = io.Custom("FACE_LANDMARKS")
+from .wires import Guides, Landmarks
 
 
 class MetaPortraitGuides(io.ComfyNode):  # type: ignore[misc]
@@ -49,11 +48,11 @@ class MetaPortraitGuides(io.ComfyNode):  # type: ignore[misc]
                     tooltip="reference: landmarks of the reference frame, moved on by the measured motion, which keeps "
                     "motion below a pixel and no detector's jitter. all: each frame's own, as upstream (669 only).",
                 ),
-                FaceLandmarks.Input(
+                Landmarks.Input(
                     "driving_landmarks", optional=True,
                     tooltip="From MediaPipe Face Landmarker on the driving clip, instead of the file.",
                 ),
-                FaceLandmarks.Input(
+                Landmarks.Input(
                     "source_landmarks", optional=True,
                     tooltip="From MediaPipe Face Landmarker on the portrait, instead of the file.",
                 ),
@@ -102,19 +101,16 @@ def mesh_of(landmarks: Any, name: str) -> NDArray[np.float64]:
     Frames without a face are not-a-number: they matter only if the reference is one of them.
     """
     try:
-        height, width = landmarks["image_size"]
-        found = [_largest(faces) for faces in landmarks["frames"]]
+        (height, width), count = landmarks["image_size"], len(landmarks["frames"])
     except (KeyError, TypeError, ValueError) as error:
         raise MagPlusError(f"'{name}' holds no face landmarks. Connect MediaPipe Face Landmarker.") from error
+    found = [max(faces, key=_area) if faces else None for faces in landmark_faces(landmarks, count)]
     sizes = {len(points) for points in found if points is not None}
     if len(sizes) != 1:
-        raise MagPlusError(f"'{name}': no face was found in any of {len(found)} frames. Check the picture.")
+        raise MagPlusError(f"'{name}': no face was found in any of {count} frames. Check the picture.")
     nothing = np.full((sizes.pop(), 2), np.nan)
     return np.stack([nothing if points is None else points for points in found]) / [width, height]
 
 
-def _largest(faces: list[Any]) -> NDArray[np.float64] | None:
-    def area(face: Any) -> float:
-        return float(np.prod(np.ptp(np.asarray(face["landmarks_xy"], np.float64), axis=0)))
-
-    return np.asarray(max(faces, key=area)["landmarks_xy"], np.float64) if faces else None
+def _area(points: NDArray[np.float64]) -> float:
+    return float(np.prod(np.ptp(points, axis=0)))

@@ -13,7 +13,7 @@ from ..pipeline.face.sides import Sides
 from ..pipeline.measure import FARNEBACK, STAGES
 from . import convert, host
 from .host import io, ui
-from .wires import Crop, FlowEstimator, Loaded, box_socket, check_reference, reference_input
+from .wires import BothSides, FlowEstimator, Loaded, box_socket, check_reference, reference_input
 
 
 class MotionReport(io.ComfyNode):  # type: ignore[misc]
@@ -47,7 +47,7 @@ class MotionReport(io.ComfyNode):  # type: ignore[misc]
                 ),
                 reference_input(),
                 *(io.Image.Input(f"{stage}_clip", optional=True, tooltip=told[stage]) for stage in STAGES),
-                Crop.Input(
+                BothSides.Input(
                     "crop",
                     optional=True,
                     tooltip="From Animate Portrait: where the face is in every stage. Not connected: the boxes below, "

@@ -13,7 +13,7 @@ from ..pipeline.motion.superresolve import WINDOW, superresolve
 from . import convert, host
 from .generators import file_input
 from .host import io
-from .wires import Loaded, keep_reference, option_input
+from .wires import Loaded, keeping_reference, option_input
 
 
 class SuperResolve(io.ComfyNode):  # type: ignore[misc]
@@ -70,7 +70,7 @@ class SuperResolve(io.ComfyNode):  # type: ignore[misc]
         with host.running() as progress:
             pictures = superresolve(clip, loaded.ready(), window=window, overlap=overlap, progress=progress)
             frames = convert.to_images(pictures, len(images))
-        return io.NodeOutput(keep_reference(frames, images))
+        return io.NodeOutput(keeping_reference(frames, of=images))
 
 
 @lru_cache(maxsize=1)

@@ -16,9 +16,12 @@ from ..models.contracts import AnimationBackbone, DisplacementMagnifier, FlowEst
 from ..models.errors import MagPlusError
 from ..models.geometry import FaceBox
 from .clip import Clip, SpooledClip
+from .face.anatomy import FaceMap
 from .face.crop import CroppedClip
 from .face.frame import Framed, frame_side, frame_sources
 from .face.guides import of_reference, place_guides
+from .face.head import HeadMotion, StillClip, measure_head
+from .face.regions import RegionStrengths
 from .measure import FARNEBACK, STAGES, MotionComparison, MotionCurve, compare, displacement_by, measure_stages
 from .motion.animate import Reference, animate, resolve_reference
 from .motion.calibrate import choose_alpha
@@ -46,6 +49,10 @@ class RunSettings:
     """Of the driving clip as it is given, not as it is magnified."""
     driver_box: FaceBox | None = None
     source_box: FaceBox | None = None
+    regions: RegionStrengths | None = None
+    """A factor for each part of the driving face, instead of ``alpha``."""
+    still_head: bool = False
+    """Take the head's own motion out of the driver first."""
 
 
 @dataclass(kw_only=True)
@@ -68,6 +75,8 @@ class RunResult:
     driver: Framed
     source: Framed
     seconds: dict[str, float]
+    head: HeadMotion | None = None
+    """What was taken out of the driver, if that was asked for."""
     opened: ExitStack = field(default_factory=ExitStack, repr=False)
 
     @property
@@ -96,8 +105,8 @@ def run(
     ``estimator`` measures what the report says; it must not be the magnifier's own, which closes the loop.
     """
     with ExitStack() as stack:
-        once = EncodedSources.once(fitting(backbone, progress=progress))
-        job = _Job(driver, sources, once, magnifier, settings, scratch, estimator, progress, stack)
+        backbone = EncodedSources.once(fitting(backbone, progress=progress))
+        job = _Job(driver, sources, backbone, magnifier, settings, scratch, estimator, progress, stack)
         result = job.run()
         result.opened = stack.pop_all()
         return result
@@ -124,10 +133,13 @@ class _Job:
         info, framing = self.clip.info, self.backbone.framing
         driver = frame_side("driving clip", (info.height, info.width), self.settings.driver_box, framing)
         source, crops = frame_sources(self.sources, self.settings.source_box, framing)
-        view = CroppedClip(self.clip, driver.work)
+        view: Clip = CroppedClip(self.clip, driver.work)
         self.reference = self._reference(driver, source, crops)
+        head = self._head(view, driver)
+        if head is not None:
+            view = self._spool(StillClip(view, head).chunks(), "input")
         alpha, reason = self._alpha(view, driver)
-        magnified = self._magnify(view, alpha)
+        magnified = self._magnify(view, self._factors(driver, alpha))
         generated = self._animate(driver.from_work(magnified), driver, source, crops)
         loop = self._loop(view, magnified, generated, driver, source)
         factor = factor_for(loop, self.settings.intensity)
@@ -147,7 +159,21 @@ class _Job:
             driver=driver,
             source=source,
             seconds=self.seconds,
+            head=head,
         )
+
+    def _head(self, view: Clip, driver: Framed) -> HeadMotion | None:
+        if not self.settings.still_head:
+            return None
+        with self._timed("head"):
+            return measure_head(view, driver.box_in_work, reference=self.reference, progress=self.progress)
+
+    def _factors(self, driver: Framed, alpha: float) -> float | Tensor:
+        """The factor, or that of every pixel of the working crop."""
+        regions, size = self.settings.regions, driver.work.size
+        if regions is None:
+            return alpha
+        return regions.alpha_map(FaceMap.from_box(driver.box_in_work), (size, size))
 
     def _reference(self, driver: Framed, source: Framed, crops: Tensor) -> int:
         driving = CroppedClip(self.clip, driver.crop)
@@ -172,6 +198,8 @@ class _Job:
         )
 
     def _alpha(self, view: Clip, driver: Framed) -> tuple[float, str]:
+        if self.settings.regions is not None:
+            return self.settings.regions.strongest, f"the strongest of {self.settings.regions}"
         if self.settings.alpha is not None:
             return self.settings.alpha, "given"
         with self._timed("calibrate"):
@@ -179,7 +207,7 @@ class _Job:
         chosen = choose_alpha(curve, target_pct_face=self.settings.target_pct_face, allowed=self.magnifier.alpha_range)
         return chosen.alpha, chosen.reason
 
-    def _magnify(self, view: Clip, alpha: float) -> SpooledClip:
+    def _magnify(self, view: Clip, alpha: float | Tensor) -> SpooledClip:
         with self._timed("magnify"):
             chunks = magnify(view, self.magnifier, alpha=alpha, reference=self.reference, progress=self.progress)
             return self._spool(chunks, "magnified")

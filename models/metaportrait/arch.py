@@ -10,7 +10,7 @@ from torch import Tensor
 from ..checkpoint import Checkpoint, load_strictly
 from ..errors import MagPlusError
 from ..guides import Guide
-from ..keypoints.motion import MotionOptions
+from ..keypoints.options import motion_options
 from ..options import Option
 from ..precision import PRECISION, dtype_of
 from ..spectral import plain_weights
@@ -94,7 +94,7 @@ def build(checkpoints: list[Checkpoint], options: Mapping[str, Any]) -> MetaPort
     network = base_model(checkpoints[0].tensors).fold(dtype_of(options["precision"]))
     return MetaPortrait(
         network,
-        MotionOptions(relative=options["relative"], adapt_movement_scale=options["adapt_movement_scale"]),
+        motion_options(options),
         subpixel_lines=options["subpixel_lines"],
         identity_steps=options["identity_steps"],
     )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NoReturn
+
+import torch
 
 from ...models.checkpoint import Checkpoint
 from ...models.contracts import AnimationBackbone, FlowEstimator, Magnifier
@@ -13,13 +16,21 @@ from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
 from ...models.guides import Given, read_guides
 from ...models.registry import BACKBONES, BUILTIN, load_backbone, load_estimator, load_magnifier
+from ..clip import Clip, TensorClip
+from ..face.anatomy import REGIONS
 from ..face.box import box_from_mask, parse_box
+from ..face.find import steady_face
+from ..face.frame import check_one_size
+from ..face.regions import RegionStrengths, parse_regions
 from ..log import log
 from ..measure import FARNEBACK
-from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_array, read_mask
+from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_array, read_image, read_mask
 from ..media.stills import SUFFIXES as PICTURES
 from ..motion.animate import Reference
 from ..motion.masks import Mask
+
+DETECTOR_FILES = Path("models/magplus")
+"""Where the file of a face detector is looked for, as the nodes do."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -133,7 +144,9 @@ def _given(value: str) -> Given:
 def add_face(parser: Parser, side: str) -> None:
     """Where the face of one side is."""
     parser.add_argument(
-        f"--{side}-box", metavar="X,Y,W,H[,ANGLE]", help=f"face of the {side} in px, angle in degrees clockwise"
+        f"--{side}-box",
+        metavar="X,Y,W,H[,ANGLE]",
+        help=f"face of the {side} in px, angle in degrees clockwise; or auto, with a face detector on this machine",
     )
     parser.add_argument(f"--{side}-mask", metavar="FILE", help=f"picture with the {side}'s face in white")
 
@@ -221,14 +234,43 @@ def estimator_from(arguments: argparse.Namespace) -> tuple[FlowEstimator, list[P
     return estimator, [checkpoint.path]
 
 
-def face_from(arguments: argparse.Namespace, side: str) -> FaceBox | None:
-    """Face box of one side, from its box or its mask, or None."""
+def face_from(arguments: argparse.Namespace, side: str, clip: Clip) -> FaceBox | None:
+    """Face box of one side, from its box or its mask, or None; ``auto`` looks for it in the clip."""
     box, mask = getattr(arguments, f"{side}_box"), getattr(arguments, f"{side}_mask")
     if box and mask:
         raise MagPlusError(f"Give --{side}-box or --{side}-mask, not both.")
+    if box == "auto":
+        return steady_face(clip, yunet_files=sorted(DETECTOR_FILES.glob("*.onnx")))
     if box:
         return parse_box(box)
     return None if mask is None else box_from_mask(read_mask(mask))
+
+
+def pictures_from(paths: Sequence[str]) -> TensorClip:
+    """Source pictures, which must have one size, as the frames of a clip."""
+    pictures = [read_image(path) for path in paths]
+    check_one_size(pictures)
+    return TensorClip(torch.stack(pictures), name="portrait")
+
+
+def add_regions(parser: argparse._ActionsContainer) -> None:
+    """A strength for each part of the driving face."""
+    parser.add_argument(
+        "--regions",
+        metavar="REGION=A,...",
+        help=f"instead of --alpha a factor for each part of the face ({', '.join(REGIONS)}), as in brows=12,mouth=4; "
+        "outside=A for the rest (1, unchanged)",
+    )
+
+
+def add_still_head(parser: Parser, what: str) -> None:
+    """Whether the head's motion is taken out first."""
+    parser.add_argument("--still-head", action="store_true", help=f"take the head's own motion out first{what}")
+
+
+def regions_from(arguments: argparse.Namespace) -> RegionStrengths | None:
+    """Strengths of regions, or None."""
+    return None if arguments.regions is None else parse_regions(arguments.regions)
 
 
 def alpha_from(text: str) -> float | None:

@@ -51,6 +51,7 @@ def workflow_command(arguments: argparse.Namespace) -> None:
             graph, types, workflow=data if is_ui_form(data) else None, remark=log.warning, started=watch.started
         )  # fmt: skip
     finally:
+        hooks.progress = before
         watch.bar.close()
         hooks.progress = before
     sys.stdout.write("".join(line for one in finished for line in _told(one, out)))

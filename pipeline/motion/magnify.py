@@ -23,7 +23,7 @@ def magnify(
     clip: Clip,
     magnifier: Magnifier,
     *,
-    alpha: float,
+    alpha: float | Tensor,
     reference: int = 0,
     mask: Mask | None = None,
     grow_mask_px: int = 0,
@@ -32,18 +32,15 @@ def magnify(
 ) -> Iterator[Tensor]:
     """Chunks ``(n, 3, H, W)`` of the magnified clip.
 
-    The reference frame and everything where ``mask`` is 0 are the input's own pixels. An alpha outside the magnifier's
-    range is an error, one that its weights were not trained for a warning.
+    ``alpha`` is a number, or a map ``(H, W)`` on the reference frame. That frame, and everything where ``mask`` is 0 or
+    a map is 1, are the input's own pixels. An alpha outside the magnifier's range is an error, one that its weights
+    were not trained for a warning.
     """
-    check_alpha(alpha, magnifier.alpha_range)
-    if alpha < magnifier.alpha_range.trained_from:
-        log.warning(
-            "%s was trained for alpha %g and more: what it makes of %.3g is untrained there. 'builtin' is made for it.",
-            magnifier.name,
-            magnifier.alpha_range.trained_from,
-            alpha,
-        )
     still = clip.frame(reference)
+    if isinstance(alpha, Tensor):
+        alpha = alpha.to(still)
+        check_mask(alpha, clip, still, what="map of alpha")
+    _check_factors(alpha, magnifier)
     check_mask(mask, clip, still)
     state = magnifier.prepare(still, alpha)
     done = 0
@@ -51,12 +48,28 @@ def magnify(
         out = magnifier.run(state, chunk, part)
         if part is not None:
             out = torch.where((part > 0).view(-1, 1, *part.shape[-2:]), out, chunk)
+        if isinstance(alpha, Tensor):
+            out = torch.where(alpha != 1, out, chunk)
         if done <= reference < done + len(chunk):
             out[reference - done] = still
         for frame in out:
             done += 1
             progress(stage, done, clip.info.count, frame)
         yield out
+
+
+def _check_factors(alpha: float | Tensor, magnifier: Magnifier) -> None:
+    """Refuse factors that the magnifier does not take, and warn of those that it was not trained for."""
+    low, high = (float(one) for one in alpha.aminmax()) if isinstance(alpha, Tensor) else (alpha, alpha)
+    for factor in (low, high):
+        check_alpha(factor, magnifier.alpha_range)
+    if low < magnifier.alpha_range.trained_from:
+        log.warning(
+            "%s was trained for alpha %g and more: what it makes of %.3g is untrained there. 'builtin' is made for it.",
+            magnifier.name,
+            magnifier.alpha_range.trained_from,
+            low,
+        )
 
 
 def check_alpha(alpha: float, allowed: AlphaRange) -> None:
