@@ -70,6 +70,46 @@ class Guide:
 
         return cls(name=name, help=f"{choices}, or .npy of {size} numbers about {of}", read=read)
 
+    @classmethod
+    def poses(cls, name: str, *, of: str, per_frame: bool) -> Guide:
+        """Head poses as 4 x 4 matrices, in the coordinates of the crop."""
+        shape = "(4, 4) or (frames, 4, 4)" if per_frame else "(4, 4)"
+
+        def read(given: Given) -> Tensor | PerFrame:
+            if (
+                isinstance(given, str)
+                or given.ndim not in (2, 3)
+                or given.shape[-2:] != (4, 4)
+                or (given.size != 16 and not per_frame)
+            ):
+                raise MagPlusError(f"{name}: {_shown(given)} is no head pose of {of}. Give an array {shape}.")
+            poses = torch.from_numpy(np.asarray(given, np.float32)).reshape(-1, 4, 4)
+            if not (poses.isfinite().all() and (poses[:, 3] == torch.tensor([0.0, 0, 0, 1])).all()):
+                raise MagPlusError(f"{name}: a head pose is a finite matrix whose last row is 0 0 0 1.")
+            if poses[:, :3, :3].det().abs().min() < SMALLEST_DETERMINANT:
+                raise MagPlusError(f"{name}: a head pose must be invertible, and one here is not.")
+            return poses[0] if len(poses) == 1 else PerFrame(values=poses)
+
+        return cls(name=name, help=f"head pose of {of}, .npy {shape}, in coordinates of the crop", read=read)
+
+    @classmethod
+    def mask(cls, name: str, *, of: str) -> Guide:
+        """Which part of a picture counts."""
+
+        def read(given: Given) -> Mask:
+            if isinstance(given, str) or given.ndim not in (2, 3) or (given.ndim == 3 and len(given) != 1):
+                raise MagPlusError(f"{name}: {_shown(given)} is no mask. Give a picture, or an array (H, W) in [0, 1].")
+            values = torch.from_numpy(np.asarray(given, np.float32)).reshape(given.shape[-2:])
+            if not (values.isfinite().all() and values.min() >= 0 and values.max() <= 1):
+                raise MagPlusError(f"{name}: a mask has values from 0 (left out) to 1 (kept).")
+            return Mask(values)
+
+        return cls(name=name, help=f"mask of {of}, a picture or .npy (H, W)", read=read)
+
+
+SMALLEST_DETERMINANT = 1e-3
+"""Of the linear part of a head pose. Those of real heads are around 1."""
+
 
 def _shown(given: Given) -> str:
     return f"'{given}'" if isinstance(given, str) else f"an array of shape {given.shape}"
@@ -83,6 +123,13 @@ def read_guides(declared: Sequence[Guide], given: Mapping[str, Given], *, of: st
         offered = ", ".join(known) or "none"
         raise MagPlusError(f"{of} takes no guide '{unknown[0]}'. It can be given: {offered}.")
     return {name: known[name].read(value) for name, value in given.items()}
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Which part of a picture counts, ``(H, W)`` in [0, 1]."""
+
+    values: Tensor
 
 
 @dataclass(frozen=True)

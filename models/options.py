@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,17 +14,17 @@ _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 @dataclass(frozen=True, kw_only=True)
 class Option:
-    """One option. The kind of ``default`` is its type: a switch, a whole number, or one of ``choices``."""
+    """One option. The kind of ``default`` is its type: a switch, a (whole) number, or one of ``choices``."""
 
     name: str
-    default: bool | int | str
+    default: bool | int | float | str
     help: str
     choices: tuple[str, ...] = ()
-    low: int = 1
-    high: int = 1_000_000
-    """Limits of a whole number."""
+    low: float = 1
+    high: float = 1_000_000
+    """Limits of a number."""
 
-    def read(self, value: Any, *, of: str) -> bool | int | str:
+    def read(self, value: Any, *, of: str) -> bool | int | float | str:
         """The value as its type. Raises `MagPlusError` that names ``of`` and what is allowed."""
         if isinstance(self.default, bool):
             value = _WORDS.get(str(value).lower(), value)
@@ -33,7 +34,12 @@ class Option:
         elif isinstance(self.default, int):
             if str(value).isdigit() and self.low <= int(value) <= self.high:
                 return int(value)
-            allowed = f"a whole number from {self.low} to {self.high}"
+            allowed = f"a whole number from {self.low:g} to {self.high:g}"
+        elif isinstance(self.default, float):
+            with suppress(ValueError):
+                if self.low <= float(value) <= self.high:
+                    return float(value)
+            allowed = f"a number from {self.low:g} to {self.high:g}"
         else:
             if value in self.choices:
                 return str(value)

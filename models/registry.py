@@ -12,6 +12,7 @@ from torch import Tensor
 from .arflow import arch as arflow
 from .checkpoint import Checkpoint, read_checkpoint
 from .contracts import AnimationBackbone, DisplacementMagnifier, FlowEstimator, Framing, Learner, Magnifier
+from .emoportraits import arch as emoportraits
 from .errors import MagPlusError
 from .flow_transfer import arch as flow_transfer
 from .flowmag import arch as flowmag
@@ -146,6 +147,23 @@ ARCHITECTURES = (
         tidy=fsrt.tidy,
     ),
     Architecture(
+        name="emoportraits",
+        kind="backbone",
+        title="EMOPortraits, stage 1 (328_model)",
+        required_keys=emoportraits.REQUIRED_KEYS,
+        build=emoportraits.networks,
+        tidy=emoportraits.tidy,
+    ),
+    Architecture(
+        name="emoportraits-head-pose",
+        kind="backbone",
+        title="the head pose regressor of EMOPortraits, or another ResNet-18",
+        required_keys=emoportraits.HEAD_POSE_KEYS,
+        forbidden_keys=emoportraits.NO_HEAD_POSE_KEYS,
+        build=emoportraits.networks,
+        tidy=emoportraits.tidy,
+    ),
+    Architecture(
         name="metaportrait",
         kind="backbone",
         title="MetaPortrait, base model at 256 px",
@@ -204,6 +222,18 @@ BACKBONES = {
         framing=fsrt.FRAMING,
         target_pct_face=3.0,
         build=fsrt.build,
+    ),
+    "emoportraits": BackboneSpec(
+        name="emoportraits",
+        title="EMOPortraits: a volume given an expression of 128 numbers and a head pose, 512 px; slow without a GPU",
+        architectures=frozenset({"emoportraits", "emoportraits-head-pose"}),
+        files=("328_model.pth (from logs.zip)", "head_pose_regressor.pth (from repos.zip)"),
+        origin="https://github.com/neeek2303/EMOPortraits",
+        options=emoportraits.OPTIONS,
+        guides=emoportraits.GUIDES,
+        framing=emoportraits.FRAMING,
+        target_pct_face=3.0,
+        build=emoportraits.build,
     ),
     "metaportrait": BackboneSpec(
         name="metaportrait",

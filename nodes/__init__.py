@@ -10,7 +10,8 @@ from .animate import AnimatePortrait
 from .compare import CompareClips
 from .crop_face import CropFace
 from .demagnify import DemagnifyMotion
-from .generators import FOMM, FSRT, FlowTransfer, MetaPortrait
+from .emoportraits import EMOPortraitsGuides
+from .generators import FOMM, FSRT, EMOPortraits, FlowTransfer, MetaPortrait
 from .load_flow import LoadFlow
 from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
@@ -41,6 +42,8 @@ NODES: tuple[Any, ...] = (
     FSRT,
     MetaPortrait,
     MetaPortraitGuides,
+    EMOPortraits,
+    EMOPortraitsGuides,
     AnimatePortrait,
     DemagnifyMotion,
     SuperResolve,

@@ -94,7 +94,8 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
                 Guides.Input(
                     "guides",
                     optional=True,
-                    tooltip="What the generator needs beyond pixels, such as landmarks: from MetaPortrait Guides.",
+                    tooltip="What the generator needs beyond pixels, such as landmarks or a mask of the head: from "
+                    "MetaPortrait Guides or EMOPortraits Guides.",
                 ),
             ],
             outputs=[

@@ -11,6 +11,7 @@ from .wires import Backbone, Loaded, option_input
 
 NOTHING_YET = f"(no file in models/{host.KIND})"
 SAME_FILE = "(in the same file)"
+NO_FILE = "(none)"
 
 
 class FlowTransfer(io.ComfyNode):  # type: ignore[misc]
@@ -133,6 +134,41 @@ class MetaPortrait(io.ComfyNode):  # type: ignore[misc]
         return _loaded("metaportrait", [weights], options)
 
 
+class EMOPortraits(io.ComfyNode):  # type: ignore[misc]
+    """EMOPortraits, stage 1."""
+
+    @classmethod
+    def define_schema(cls) -> Any:
+        """Inputs and outputs."""
+        return _schema(
+            "MagPlusEMOPortraits",
+            "EMOPortraits (MagPlus)",
+            "A head made anew in 512 px, in front of green that is taken out: an expression of 128 numbers and a head "
+            "pose move it. Wants a mask of the head (EMOPortraits Guides). Made for a GPU.",
+            inputs=[
+                file_input("weights", "328_model, converted to safetensors or as published."),
+                file_input("weights_pose", "head_pose_regressor, or the choice that it is in the same file, or that "
+                            "there is none: then head poses come from EMOPortraits Guides.", SAME_FILE, NO_FILE),
+                *_option_inputs("emoportraits"),
+            ],
+        )  # fmt: skip
+
+    @classmethod
+    def validate_inputs(cls, weights: str | None, weights_pose: str | None) -> bool | str:
+        """Files that are not there are refused before anything runs, with where to get them."""
+        return _missing("emoportraits", weights, weights_pose)
+
+    @classmethod
+    def fingerprint_inputs(cls, weights: str, weights_pose: str, **_: Any) -> str:
+        """Changes when a file is replaced by another one of the same name."""
+        return " ".join(convert.fingerprint(host.weight_path(name)) for name in _given(weights, weights_pose))
+
+    @classmethod
+    def execute(cls, *, weights: str, weights_pose: str, **options: Any) -> Any:
+        """Read, recognise, build."""
+        return _loaded("emoportraits", _given(weights, weights_pose), options)
+
+
 def _schema(node_id: str, name: str, description: str, *, inputs: list[Any]) -> Any:
     return io.Schema(
         node_id=node_id,
@@ -153,7 +189,7 @@ def file_input(id: str, what: str, *more: str) -> Any:
 
 def _given(*names: str) -> list[str]:
     """Names of files, without what stands for none."""
-    return [name for name in names if name != SAME_FILE]
+    return [name for name in names if name not in (SAME_FILE, NO_FILE)]
 
 
 def _option_inputs(backbone: str) -> list[Any]:
@@ -163,7 +199,7 @@ def _option_inputs(backbone: str) -> list[Any]:
 
 def _missing(backbone: str, *names: str | None) -> bool | str:
     needs = f"{BACKBONES[backbone].needs} See the help page of this node."
-    answers = (convert.missing_file(name, needs) for name in names if name != SAME_FILE)
+    answers = (convert.missing_file(name, needs) for name in names if name not in (SAME_FILE, NO_FILE))
     return next((answer for answer in answers if answer is not True), True)
 
 

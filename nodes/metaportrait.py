@@ -11,12 +11,9 @@ from ..models.errors import MagPlusError
 from ..models.guides import Given, read_guides
 from ..models.registry import BACKBONES
 from ..pipeline.face.landmarks import landmark_faces
-from ..pipeline.media import read_array
-from . import convert, host
+from .arrays import NO_FILE, array_input, array_of, fingerprint_arrays
 from .host import io
 from .wires import Guides, Landmarks
-
-NO_FILE = "none"
 
 
 class MetaPortraitGuides(io.ComfyNode):  # type: ignore[misc]
@@ -40,10 +37,10 @@ class MetaPortraitGuides(io.ComfyNode):  # type: ignore[misc]
                     tooltip="fit: found by rendering the portrait from itself, some minutes once per portrait. zeros: "
                     "none, at once, less like the portrait. file: 256 numbers in identity_file.",
                 ),
-                _file("identity_file", "256 numbers of the portrait's identity, .npy in the input folder."),
-                _file("driving_file", "Landmarks of the driving clip, .npy (frames, 669 or 468 or 478, 2) in fractions "
-                      "of its pictures."),
-                _file("source_file", "The same of the portrait, (1, points, 2) or (points, 2)."),
+                array_input("identity_file", "256 numbers of the portrait's identity, .npy in the input folder."),
+                array_input("driving_file", "Landmarks of the driving clip, .npy (frames, 669 or 468 or 478, 2) in "
+                            "fractions of its pictures."),
+                array_input("source_file", "The same of the portrait, (1, points, 2) or (points, 2)."),
                 io.Combo.Input(
                     "driving_frames",
                     options=["reference", "all"],
@@ -66,8 +63,7 @@ class MetaPortraitGuides(io.ComfyNode):  # type: ignore[misc]
     @classmethod
     def fingerprint_inputs(cls, identity_file: str, driving_file: str, source_file: str, **_: Any) -> str:
         """Changes when a file is written anew."""
-        files = [name for name in (identity_file, driving_file, source_file) if name != NO_FILE]
-        return " ".join(convert.fingerprint(host.input_path(name)) for name in files)
+        return fingerprint_arrays(identity_file, driving_file, source_file)
 
     @classmethod
     def execute(
@@ -84,28 +80,19 @@ class MetaPortraitGuides(io.ComfyNode):  # type: ignore[misc]
         """Read what is given."""
         given: dict[str, Given] = {"source_identity": identity}
         if identity == "file":
-            given["source_identity"] = _array(identity_file, "identity 'file' needs identity_file")
+            if identity_file == NO_FILE:
+                raise MagPlusError("identity 'file' needs identity_file. Choose one, or another identity.")
+            given["source_identity"] = array_of(identity_file)
         sides = {"driving": (driving_landmarks, driving_file), "source": (source_landmarks, source_file)}
         for side, (wire, name) in sides.items():
             if wire is not None:
                 given[f"{side}_landmarks"] = mesh_of(wire, f"{side}_landmarks")
             elif name != NO_FILE:
-                given[f"{side}_landmarks"] = _array(name)
+                given[f"{side}_landmarks"] = array_of(name)
         guides = read_guides(BACKBONES["metaportrait"].guides, given, of="MetaPortrait")
         if driving_frames == "reference" and "driving_landmarks" in guides:
             guides["driving_landmarks"] = guides["driving_landmarks"].of_reference_alone()
         return io.NodeOutput(guides)
-
-
-def _file(id: str, what: str) -> Any:
-    arrays = [name for name in host.input_files() if name.endswith(".npy")]
-    return io.Combo.Input(id, options=[NO_FILE, *arrays], default=NO_FILE, tooltip=f"{what} 'none' leaves it open.")
-
-
-def _array(name: str, complaint: str = "") -> NDArray[Any]:
-    if name == NO_FILE:
-        raise MagPlusError(f"{complaint}. Choose one, or another identity.")
-    return read_array(host.input_path(name))
 
 
 def mesh_of(landmarks: Any, name: str) -> NDArray[np.float64]:

@@ -139,6 +139,8 @@ def option_input(option: Option) -> Any:
         return io.Combo.Input(option.name, options=list(option.choices), **about)
     if isinstance(option.default, bool):
         return io.Boolean.Input(option.name, **about)
+    if isinstance(option.default, float):
+        return io.Float.Input(option.name, min=option.low, max=option.high, step=0.01, **about)
     return io.Int.Input(option.name, min=option.low, max=option.high, **about)
 
 

@@ -4,36 +4,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from ..fold import fused
+from ..fold import DoublingConv, fused
 from ..winograd import WinogradConv
 from .blocks import ResBlock, SameBlock, UpBlock
-
-
-class DoublingConv(nn.Module):
-    """Nearest x2, a 3 x 3 convolution with padding 1, and ReLU where wanted, as one transposed convolution.
-
-    Each of the four pixels that come from one sees only 2 x 2 different inputs, so 4 of 9 multiplications are enough.
-    A transposed convolution of stride 2 says exactly this: its 4 x 4 kernel is the 3 x 3 one, convolved with the 2 x 2
-    of ones that repeats a pixel.
-    """
-
-    def __init__(self, conv: nn.Conv2d, *, relu: bool = True) -> None:
-        super().__init__()
-        self.relu = relu
-        out, inside = conv.weight.shape[:2]
-        flat = F.conv2d(
-            conv.weight.detach().flip(2, 3).reshape(out * inside, 1, 3, 3), torch.ones(1, 1, 2, 2), padding=1
-        )
-        self.weight = nn.Parameter(flat.view(out, inside, 4, 4).transpose(0, 1).contiguous(), requires_grad=False)
-        self.bias = nn.Parameter(cast(Tensor, conv.bias).detach().clone(), requires_grad=False)
-
-    def forward(self, features: Tensor) -> Tensor:
-        made = F.conv_transpose2d(features, self.weight, self.bias, stride=2, padding=1)
-        return F.relu(made) if self.relu else made
 
 
 def fold_norms(network: nn.Module) -> nn.Module:
@@ -47,11 +22,11 @@ def fold_norms(network: nn.Module) -> nn.Module:
 
 
 def fold_doublings(network: nn.Module) -> nn.Module:
-    """Every `UpBlock` whose norm is folded into a `DoublingConv`, in place."""
+    """Every `UpBlock` whose norm is folded as a `DoublingConv` and ReLU, in place."""
     for parent in list(network.modules()):
         for name, child in parent.named_children():
             if isinstance(child, UpBlock):
-                parent.add_module(name, DoublingConv(child.conv))
+                parent.add_module(name, nn.Sequential(DoublingConv(child.conv), nn.ReLU()))
     return network
 
 

@@ -13,11 +13,11 @@ from ..guides import Guide
 from ..keypoints.options import motion_options
 from ..options import Option
 from ..precision import PRECISION, dtype_of
+from ..spectral import plain_weights
 from .base import BaseModel
 from .landmarks import MESH_SIZES
 from .network import FIT, FRAMING, ZEROS, MetaPortrait
 from .spade import IDENTITY
-from .spectral import plain_weights
 from .topology import POINTS
 
 __all__ = ["FRAMING", "GUIDES", "OPTIONS", "REQUIRED_KEYS", "base_model", "build", "tidy"]

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..checkpoint import load_strictly
 from ..errors import MagPlusError
 from ..precision import PRECISION, dtype_of
-from .spectral import plain_weights
+from ..spectral import plain_weights
 from .superres import SuperResolver, unet_channels
 
 REQUIRED_KEYS = frozenset(

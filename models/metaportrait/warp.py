@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..fold import DoublingConv
 from ..keypoints.detector import inclusive_grid
-from ..keypoints.fold import DoublingConv
 from .norm import instance_norm
 
 WIDTHS = (128, 256, 512, 1024, 1024)
@@ -116,7 +116,7 @@ class AdaptiveUp(AdaptiveBlock):
 
     def fold(self) -> None:
         """Doubling and convolution as one operation, in place."""
-        self.conv, self.doubling = cast(Any, DoublingConv(self.conv, relu=False)), nn.Identity()
+        self.conv, self.doubling = cast(Any, DoublingConv(self.conv)), nn.Identity()
 
 
 class _Encoder(nn.Module):

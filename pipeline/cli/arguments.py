@@ -25,6 +25,7 @@ from ..face.regions import RegionStrengths, parse_regions
 from ..log import log
 from ..measure import FARNEBACK
 from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_array, read_image, read_mask
+from ..media.stills import SUFFIXES as PICTURES
 from ..motion.animate import Reference
 from ..motion.masks import Mask
 
@@ -117,8 +118,8 @@ def add_backbone(parser: Parser) -> None:
         "--guide",
         action="append",
         default=[],
-        metavar="NAME=FILE.npy|WORD",
-        help="what the backbone needs beyond pixels, such as landmarks; repeat for several",
+        metavar="NAME=FILE|WORD",
+        help="what the backbone needs beyond pixels: landmarks (.npy), a mask (a picture); repeat for several",
     )
 
 
@@ -128,9 +129,16 @@ def guides_from(arguments: argparse.Namespace) -> dict[str, Any]:
     for text in arguments.guide:
         name, equals, value = text.partition("=")
         if not equals:
-            raise MagPlusError(f"--guide {text}: give NAME=FILE.npy, or NAME=WORD.")
-        given[name] = read_array(Path(value)) if value.endswith(".npy") else value
+            raise MagPlusError(f"--guide {text}: give NAME=FILE.npy, NAME=PICTURE, or NAME=WORD.")
+        given[name] = _given(value)
     return read_guides(BACKBONES[arguments.backbone].guides, given, of=f"Backbone '{arguments.backbone}'")
+
+
+def _given(value: str) -> Given:
+    """A file's content, or the word itself."""
+    if value.endswith(".npy"):
+        return read_array(Path(value))
+    return read_mask(value).numpy() if Path(value).suffix.lower() in PICTURES else value
 
 
 def add_face(parser: Parser, side: str) -> None:

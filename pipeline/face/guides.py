@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch.nn.functional as F
+
 from ...models.contracts import AnimationBackbone
-from ...models.guides import Landmarks
+from ...models.errors import MagPlusError
+from ...models.guides import Landmarks, Mask
 from .frame import Framed, box_guides
 
 Size = tuple[int, int]
@@ -28,8 +31,21 @@ def place_guides(
     placed = box_guides(backbone, driving[0], source[0])
     for name, value in given.items():
         framed, size = source if name.startswith("source") else driving
-        placed[name] = value.in_crop(framed.crop.to_crop, size, reference) if isinstance(value, Landmarks) else value
+        placed[name] = _placed(name, value, framed, size, reference)
     return placed
+
+
+def _placed(name: str, value: Any, framed: Framed, size: Size, reference: int) -> Any:
+    if isinstance(value, Landmarks):
+        return value.in_crop(framed.crop.to_crop, size, reference)
+    if not isinstance(value, Mask):
+        return value
+    if value.values.shape != size:
+        height, width = value.values.shape
+        raise MagPlusError(f"{name} has {width} x {height} px, the picture {size[1]} x {size[0]}. Give them alike.")
+    # A crop continues the edge of what it is cut from. Beyond the picture there is nothing to be kept.
+    inside = F.pad(value.values[1:-1, 1:-1], (1, 1, 1, 1))
+    return framed.crop.apply(inside.expand(1, 3, -1, -1))[0, 0]
 
 
 def of_reference(given: Mapping[str, Any], reference: int) -> dict[str, Any]:

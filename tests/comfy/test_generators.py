@@ -6,6 +6,7 @@ Under these weights a portrait moves anyhow, so that the motion is scaled back b
 import json
 from fractions import Fraction
 
+import emoportraits_files
 import fomm_files
 import fsrt_files
 import metaportrait_files
@@ -22,9 +23,9 @@ from magplus.pipeline.media import open_clip
 from safetensors.torch import save_file
 from test_page import check
 
-FRAMES = {"FOMM": 4, "FSRT": 2, "MetaPortrait": 2}
+FRAMES = {"FOMM": 4, "FSRT": 2, "MetaPortrait": 2, "EMOPortraits": 2}
 """Of FSRT a frame takes half a minute of one core."""
-SIZES = {"FOMM": (600, 512), "FSRT": (600, 512), "MetaPortrait": (512, 512)}
+SIZES = {"FOMM": (600, 512), "FSRT": (600, 512), "MetaPortrait": (512, 512), "EMOPortraits": (600, 512)}
 QUICK = {"MetaPortrait": ("MetaPortrait Guides.identity=zeros",)}
 
 
@@ -37,6 +38,7 @@ def weights(comfy):
     save_file(fsrt_files.flat(), folder / "fsrt_vox256.safetensors")
     save_file(metaportrait_files.flat(), folder / "metaportrait_base.safetensors")
     save_file(metaportrait_files.superres("sr"), folder / "metaportrait_sr.safetensors")
+    save_file(emoportraits_files.joined(), folder / "emoportraits.safetensors")
     fsrt_files.published(folder)
     return folder
 

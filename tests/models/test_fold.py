@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from magplus.models.fold import channels_last
+from magplus.models.fold import DoublingConv, channels_last
 from magplus.models.keypoints.blocks import DownBlock, ResBlock, SameBlock, UpBlock
-from magplus.models.keypoints.fold import DoublingConv, fold_doublings, fold_norms, fold_residuals
+from magplus.models.keypoints.fold import fold_doublings, fold_norms, fold_residuals
 from magplus.models.winograd import WinogradConv
 from torch import nn
 

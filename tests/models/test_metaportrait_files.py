@@ -10,8 +10,8 @@ from magplus.models.checkpoint import Checkpoint, read_checkpoint, write_safeten
 from magplus.models.errors import MagPlusError
 from magplus.models.metaportrait import arch, superres_arch
 from magplus.models.metaportrait.arch import base_model
-from magplus.models.metaportrait.spectral import plain_weights
 from magplus.models.registry import identify, load_backbone, load_superresolver
+from magplus.models.spectral import plain_weights
 
 
 def changed(**changes):

@@ -97,7 +97,7 @@ def test_what_must_be_connected_is(template):
         assert needed <= linked, node["title"]
 
 
-@pytest.mark.parametrize("generator", ["FOMM", "FSRT", "MetaPortrait"])
+@pytest.mark.parametrize("generator", ["FOMM", "FSRT", "MetaPortrait", "EMOPortraits"])
 def test_missing_weights_have_a_source_and_the_note_says_how_to_make_them(generator):
     nodes = json.loads((FOLDER / f"{generator}.json").read_text(encoding="utf-8"))["nodes"]
     (node,) = [one for one in nodes if one["type"] == f"MagPlus{generator}"]

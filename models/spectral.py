@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..errors import MagPlusError
+from .errors import MagPlusError
 
 _RAW = ".weight_orig"
 _EQUAL = ".linear" + _RAW
