@@ -1,9 +1,9 @@
 """What each step of EMOPortraits' driven frames gives, against the official work per frame. One processor thread.
 
 The baseline is the plain networks, which pass the same goldens (tests/models/test_emoportraits.py), with the portrait
-encoded before: for each frame head pose, mixed pose, face crop, expression, warp, two samplings, decoder. It is a bit
-less than the official work: the norms of the weights, which the official code computes anew in every frame, are folded.
-Weights are deterministic, and the work depends neither on them nor on the portrait's volume.
+encoded before: for each frame head pose, mixed pose, face crop, expression, warp, two samplings, decoder. It is a
+little less than the official work: the norms of the weights, which the official code computes anew in every frame, are
+folded. Weights are deterministic, and the work depends neither on them nor on the portrait's volume.
 Run: python benchmarks/emoportraits.py
 """
 
