@@ -9,7 +9,8 @@ from comfy_server import PACK
 
 IDS = {
     "MagPlusLoadVideo", "MagPlusSaveVideo", "MagPlusLoadMagnifier", "MagPlusMagnify", "MagPlusFlowTransfer",
-    "MagPlusFOMM", "MagPlusFSRT", "MagPlusAnimate", "MagPlusDemagnify", "MagPlusCompareClips", "MagPlusMotionReport",
+    "MagPlusFOMM", "MagPlusFSRT", "MagPlusMetaPortrait", "MagPlusMetaPortraitGuides", "MagPlusAnimate",
+    "MagPlusDemagnify", "MagPlusSuperResolve", "MagPlusCompareClips", "MagPlusMotionReport",
 }  # fmt: skip
 
 
