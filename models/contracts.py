@@ -185,6 +185,14 @@ class Paced(AnimationBackbone, Protocol):
     frames_at_once: int
 
 
+class EncodesInSteps(AnimationBackbone, Protocol):
+    """A backbone that encodes a portrait for so long that it tells how far it has got."""
+
+    def encode_in_steps(self, sources: Tensor, guides: Guides, tick: Callable[[int, int], None]) -> Any:
+        """As `encode_source`; ``tick(done, total)`` after each step."""
+        ...
+
+
 class ChoosesReference(AnimationBackbone, Protocol):
     """A backbone that can tell which driving frame is most like the portrait."""
 

@@ -44,14 +44,14 @@ class Flat(nn.Module):
         return self.scale * F.interpolate(volume[:, :3].mean(2), scale_factor=8, mode="bilinear", align_corners=False)
 
 
-def backbone(regressor=None, **options):
+def backbone(regressor=None, *, volume_source_nw=None, **options):
     """The backbone with options by name."""
     light = {
         "local_encoder_nw": Repeated(),
         "idt_embedder_nw": Colours(),
         "xy_generator_nw": Shift(),
         "uv_generator_nw": Shift(),
-        "volume_source_nw": nn.Identity(),
+        "volume_source_nw": volume_source_nw or nn.Identity(),
         "volume_process_nw": nn.Identity(),
         "decoder_nw": Flat(),
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from logging import getLogger
 
 import torch
@@ -61,7 +63,7 @@ class EmoDrive:
 
 
 class EmoPortraits:
-    """Backbone (`models.contracts.AnimationBackbone`) with frozen weights.
+    """Backbone (`models.contracts.EncodesInSteps`) with frozen weights.
 
     Guides: ``source_mask`` ``(512, 512)``, 1 on head, hair and neck; ``source_theta`` ``(4, 4)``; ``driving_theta``
     ``(4, 4)`` of the reference or ``(n, 4, 4)`` of every frame, in the coordinates of the crops (`pose`);
@@ -83,7 +85,7 @@ class EmoPortraits:
             raise MagPlusError(f"EMOPortraits takes one source picture, not {len(sources)}.")
         _check_size(sources)
         check_precision(self.parts.precision, sources.device)
-        log.info("EMOPortraits: encoding the portrait, once; on a processor about as long as six frames")
+        log.info("EMOPortraits: encoding the portrait, once; on a processor as long as five frames")
         pictures = _masked(sources, guides.get("source_mask"))
         theta = self._theta(pictures, guides.get("source_theta"), "source")
         identity = self.parts.idt_embedder_nw(pictures)
@@ -91,6 +93,17 @@ class EmoPortraits:
         embedding = self.parts.warp_embedding(identity, expression)
         volume = self.parts.canonical_volume(pictures, theta, embedding)
         return EmoSource(theta=theta, identity=identity, expression=expression, volume=volume)
+
+    def encode_in_steps(self, sources: Tensor, guides: Guides, tick: Callable[[int, int], None]) -> EmoSource:
+        """The same (`models.contracts.EncodesInSteps`), with a tick after every block of the large networks."""
+        blocks = self.parts.source_blocks()
+        done = count(1)
+        handles = [block.register_forward_hook(lambda *_: tick(next(done), len(blocks))) for block in blocks]
+        try:
+            return self.encode_source(sources, guides)
+        finally:
+            for handle in handles:
+                handle.remove()
 
     @torch.no_grad()
     def set_reference(self, source_state: EmoSource, frame: Tensor, guides: Guides) -> EmoDrive:

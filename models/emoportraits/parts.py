@@ -61,6 +61,11 @@ class Parts(nn.Module):
         volume = sample_volume(volume, self.xy_generator_nw(embedding))
         return self.volume_process_nw(volume.to(self.precision)).float()
 
+    def source_blocks(self) -> list[nn.Module]:
+        """The blocks that nearly all of the time for a portrait goes to, plain or folded."""
+        networks = (self.local_encoder_nw, self.volume_source_nw, self.volume_process_nw)
+        return [part for network in networks for part in network.modules() if hasattr(part, "skip")]
+
     def picture(self, canonical: Tensor, embedding: Tensor, theta: Tensor) -> Tensor:
         """Pictures ``(N, 3, 512, 512)``: first the expression, then the turn, read one after the other."""
         shown = sample_volume(canonical, self.uv_generator_nw(embedding))

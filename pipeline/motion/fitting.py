@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from ...models.contracts import AnimationBackbone, FitsSource, Guides
+from ...models.contracts import AnimationBackbone, EncodesInSteps, FitsSource, Guides
 from ..progress import Progress, silent
 
 Escape = Callable[..., Any]
@@ -24,8 +24,29 @@ def with_gradients(function: Callable[..., Any], *values: Any) -> Any:
 def fitting(
     backbone: AnimationBackbone, *, progress: Progress = silent, escape: Escape = with_gradients
 ) -> AnimationBackbone:
-    """The backbone, fitting what its guides leave open whenever a portrait is encoded, with one tick per step."""
-    return _Fitting(cast(FitsSource, backbone), progress, escape) if hasattr(backbone, "fit") else backbone
+    """The backbone, fitting what its guides leave open whenever a portrait is encoded, with one tick per step.
+
+    One that has nothing to fit and encodes in steps ticks there.
+    """
+    if hasattr(backbone, "fit"):
+        return _Fitting(cast(FitsSource, backbone), progress, escape)
+    return _Ticking(cast(EncodesInSteps, backbone), progress) if hasattr(backbone, "encode_in_steps") else backbone
+
+
+class _Ticking:
+    """A backbone with one method replaced."""
+
+    def __init__(self, backbone: EncodesInSteps, progress: Progress) -> None:
+        self._backbone, self._progress = backbone, progress
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backbone, name)
+
+    def encode_source(self, sources: Tensor, guides: Guides) -> Any:
+        def tick(done: int, total: int) -> None:
+            self._progress("encode", done, total)
+
+        return self._backbone.encode_in_steps(sources, guides, tick)
 
 
 class _Fitting:

@@ -11,6 +11,7 @@ from magplus.models.emoportraits import pose
 from magplus.models.emoportraits.arch import HEAD_POSE
 from magplus.models.emoportraits.green import FACE, cut_out
 from magplus.models.errors import MagPlusError
+from magplus.pipeline.motion.fitting import fitting
 
 UPSTREAM = {"head_pose": "driver", "face_crop": "follow", "expression": "absolute", "background": "green"}
 
@@ -218,9 +219,19 @@ def test_pictures_are_given_with_their_mask(source, frames, about_source):
     assert torch.equal(cut_out(green.frames)[0], made.frames) and torch.equal(green.mask, made.mask)
 
 
+def test_progress_while_the_portrait_is_encoded(source, about_source):
+    """After every block; what is left behind on the networks afterwards would tick for the next portrait too."""
+    backbone = small.backbone(volume_source_nw=files.network("volume_source_nw"))
+    ticks = []
+    ticking = fitting(backbone, progress=lambda *tick: ticks.append(tick))
+    state = ticking.encode_source(source, about_source)
+    assert ticks == [("encode", 1, 3), ("encode", 2, 3), ("encode", 3, 3)]
+    assert torch.equal(backbone.encode_source(source, about_source).volume, state.volume) and len(ticks) == 3
+
+
 def test_what_it_cannot_take(source, about_source):
     backbone = small.backbone()
-    with pytest.raises(MagPlusError, match=r"640 x 512 px: give 512 x 512"):
+    with pytest.raises(MagPlusError, match=r"640 x 512 px: give squares of 512"):
         backbone.encode_source(torch.rand(1, 3, 512, 640), {})
     with pytest.raises(MagPlusError, match="one source picture, not 2"):
         backbone.encode_source(torch.rand(2, 3, 512, 512), {})
