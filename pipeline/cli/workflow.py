@@ -53,7 +53,6 @@ def workflow_command(arguments: argparse.Namespace) -> None:
     finally:
         hooks.progress = before
         watch.bar.close()
-        hooks.progress = before
     sys.stdout.write("".join(line for one in finished for line in _told(one, out)))
 
 
