@@ -23,16 +23,17 @@ WINDOWS_PX = (1.2, 2.4, 4.8, 9.6)
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceLevel:
-    """What one pyramid level of the reference contributes; K windows, all ``(1, ., h, w)``."""
+    """What one pyramid level of the reference contributes; K windows. B is 1, or one reference for every frame."""
 
     image: Tensor
     gradient_x: Tensor
     gradient_y: Tensor
     inverse: Tensor
-    """Damped inverse structure tensor per window, ``(K, 3, h, w)``: xx, xy, yy."""
+    """Damped inverse structure tensor per window, ``(B, K, 3, h, w)``: xx, xy, yy."""
     variance: Tensor
-    """Variance of each window's displacement for unit image noise, ``(K, h, w)`` in px^2."""
-    least_noise: float
+    """Variance of each window's displacement for unit image noise, ``(B, K, h, w)`` in px^2."""
+    least_noise: Tensor
+    """Sigma, ``(B, 1, 1, 1)``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,15 +50,15 @@ class Evidence:
     """Image noise sigma per frame, ``(N, 1, 1, 1)``."""
 
 
-def rounding_noise(picture: Tensor) -> float:
-    """Least noise sigma to assume beside a reference: the rounding of 8 bits where the picture shows it, else 1e-4.
+def rounding_noise(pictures: Tensor) -> Tensor:
+    """Least noise sigma to assume beside references ``(B, 3, H, W)``: the rounding of 8 bits where they show it, or 1e-4.
 
     Measured noise alone would be zero where two rounded frames agree to the last bit, and every window infinitely sure
     of a motion that rounding has swallowed.
     """
-    levels = picture * 255
-    eight_bit = bool((levels - levels.round()).abs().max() < 1e-3)
-    return 1 / 255 / math.sqrt(12) if eight_bit else 1e-4
+    levels = (pictures * 255).flatten(1)
+    eight_bit = (levels - levels.round()).abs().amax(1) < 1e-3
+    return torch.where(eight_bit, 1 / 255 / math.sqrt(12), 1e-4).to(pictures).view(-1, 1, 1, 1)
 
 
 def pyramid(images: Tensor, levels: int) -> list[Tensor]:
@@ -68,21 +69,21 @@ def pyramid(images: Tensor, levels: int) -> list[Tensor]:
     return out
 
 
-def reference_level(image: Tensor, *, damping: float, least_noise: float) -> ReferenceLevel:
-    """Gradients, structure tensors and their inverses of one level ``(1, 3, h, w)``."""
+def reference_level(image: Tensor, *, damping: float, least_noise: Tensor) -> ReferenceLevel:
+    """Gradients, structure tensors and their inverses of one level ``(B, 3, h, w)``."""
     gx, gy = _spline_gradient(image, 3), _spline_gradient(image, 2)
     products = torch.cat([(gx * gx).sum(1, True), (gx * gy).sum(1, True), (gy * gy).sum(1, True)], 1)
-    tensors = torch.cat([wide_blur(products, sigma) for sigma in WINDOWS_PX])
-    xx, xy, yy = tensors[:, 0] + damping, tensors[:, 1], tensors[:, 2] + damping
+    tensors = torch.stack([wide_blur(products, sigma) for sigma in WINDOWS_PX], 1)
+    xx, xy, yy = tensors[:, :, 0] + damping, tensors[:, :, 1], tensors[:, :, 2] + damping
     determinant = xx * yy - xy * xy
-    inverse = torch.stack([yy, -xy, xx], 1) / determinant[:, None]
+    inverse = torch.stack([yy, -xy, xx], 2) / determinant[:, :, None]
     pixels = torch.tensor([4 * math.pi * sigma**2 for sigma in WINDOWS_PX]).to(image).view(-1, 1, 1)
     return ReferenceLevel(
         image=image,
         gradient_x=gx,
         gradient_y=gy,
         inverse=inverse,
-        variance=(inverse[:, 0] + inverse[:, 2]) / pixels,
+        variance=(inverse[:, :, 0] + inverse[:, :, 2]) / pixels,
         least_noise=least_noise,
     )
 
@@ -113,10 +114,9 @@ def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Ten
     """
     residual = level.image - sample_spline(frame_coefficients, grid + now.displacement)
     moments = torch.stack([(level.gradient_x * residual).sum(1), (level.gradient_y * residual).sum(1)], 1)
-    inverse = level.inverse[:, None]
-    steps = [_solve(inverse[k], wide_blur(moments, sigma)) for k, sigma in enumerate(WINDOWS_PX)]
+    steps = [_solve(level.inverse[:, k], wide_blur(moments, sigma)) for k, sigma in enumerate(WINDOWS_PX)]
     steps.append(torch.zeros_like(steps[0]))
-    noise = _noise_sigma(residual).clamp(min=level.least_noise)
+    noise = torch.maximum(_noise_sigma(residual), level.least_noise)
     local = wide_blur(residual.square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
     variance = level.variance * torch.maximum(local, noise**2)
     variance = torch.cat([variance, now.error[:, None]], 1)

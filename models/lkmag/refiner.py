@@ -3,38 +3,76 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 DILATIONS = (1, 2, 4, 1)
-_FEATURES = 3 + 3 + 3 + 2 + 1 + 1 + 1
+_FEATURES = 3 + 3 + 3 + 2 + 1 + 1 + 1 + 1
+_OUTPUTS = 1 + 3
+_BLOCK = 2
+"""Pixels of a block of this side are channels of the CNN: full detail at a quarter of the work."""
 
 
 class Refiner(nn.Module):
-    """Residual CNN on both warps. Its last layer starts at zero, which leaves the prior's blend exactly as it is."""
+    """Residual CNN on both warps.
 
-    def __init__(self, *, width: int = 32) -> None:
+    Its last layer starts at zero, which leaves the prior's blend exactly as it is. At alpha 1 and 0 it stays so after
+    training too: there the frame and the reference are wanted, not what they could have been without noise. The
+    residual is counted in units of the noise, so that clean pictures are left alone without having to learn it.
+    """
+
+    def __init__(self, *, width: int = 40) -> None:
         super().__init__()
-        widths = [_FEATURES] + [width] * len(DILATIONS)
+        widths = [_FEATURES * _BLOCK**2] + [width] * len(DILATIONS)
         layers: list[nn.Module] = []
         for index, dilation in enumerate(DILATIONS):
             layers.append(nn.Conv2d(widths[index], widths[index + 1], 3, padding=dilation, dilation=dilation))
             layers.append(nn.ReLU())
         self.body = nn.Sequential(*layers)
-        self.head = nn.Conv2d(width, 4, 3, padding=1)
+        self.head = nn.Conv2d(width, _OUTPUTS * _BLOCK**2, 3, padding=1)
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, still: Tensor, moved: Tensor, motion: Tensor, alpha: Tensor, blend: Tensor) -> Tensor:
+    def forward(
+        self, still: Tensor, moved: Tensor, motion: Tensor, alpha: Tensor, blend: Tensor, noise: Tensor
+    ) -> Tensor:
         """Picture ``(N, 3, H, W)``.
 
         ``still`` and ``moved`` ``(N, 3, H, W)`` are reference and frame, both sampled at the same material points,
         ``motion`` ``(N, 2, H, W)`` is the magnified displacement in px, ``alpha`` broadcasts to ``(N, 1, H, W)``,
-        ``blend``
-        ``(N, 1, H, W)`` the prior's share of ``moved`` in [0, 1].
+        ``blend`` ``(N, 1, H, W)`` the prior's share of ``moved`` in [0, 1], ``noise`` ``(N, 1, 1, 1)`` the sigma by
+        which both pictures differ where nothing else does.
         """
+        height, width = moved.shape[-2:]
         length = motion.square().sum(1, keepdim=True).add(1e-8).sqrt()
-        log_alpha = alpha.clamp(min=1 / 32).log2().expand(len(moved), 1, *moved.shape[-2:]) / 5
-        features = torch.cat([still, moved, moved - still, motion / 8, length / 8, log_alpha, blend], 1)
-        out = self.head(self.body(features))
+        plane = blend.new_zeros(len(moved), 1, height, width)
+        log_alpha = alpha.clamp(min=1 / 32).log2() / 5
+        unit = 2 * noise + LEAST_RESIDUAL
+        difference = (moved - still) / unit
+        features = torch.cat(
+            [
+                still - 0.5,
+                torch.lerp(still, moved, blend) - 0.5,
+                torch.tanh(difference / 2),
+                motion / 8,
+                length / 8,
+                plane + log_alpha,
+                blend,
+                plane + unit.log() / 4,
+            ],
+            1,
+        )
+        features = F.pad(features, (0, width % _BLOCK, 0, height % _BLOCK), mode="replicate")
+        out = F.pixel_shuffle(self.head(self.body(F.pixel_unshuffle(features, _BLOCK))), _BLOCK)[..., :height, :width]
+        out = out * _gate(alpha)
         share = (blend + torch.tanh(out[:, :1])).clamp(0, 1)
-        return torch.lerp(still, moved, share) + out[:, 1:]
+        return torch.lerp(still, moved, share) + unit * out[:, 1:]
+
+
+LEAST_RESIDUAL = 0.004
+"""Unit of the residual in pictures without noise: one level of 8 bits."""
+
+
+def _gate(alpha: Tensor) -> Tensor:
+    """How much of the network's answer counts: nothing at alpha 0 and 1, all of it from 1/32 to 1/2 and from 2 on."""
+    return alpha.clamp(min=1e-3).log2().abs().clamp(max=1) * (32 * alpha).clamp(0, 1)

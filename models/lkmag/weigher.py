@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .prior import WINDOWS_PX, Evidence, trust_logits
@@ -18,6 +19,8 @@ _OUTPUTS = _CHOICES + 1 + 2
 
 class WindowWeigher(nn.Module):
     """Small dilated CNN, shared by all pyramid levels.
+
+    It works at half the level's resolution: trust changes slowly, and what it weighs is measured at every pixel.
 
     Its last layer starts at zero, which leaves the prior exactly as it is: softmax weights from the prior's own
     expected errors, gain 1, correction 0. The gain in (0, 2) takes the place of a "no motion" class: it can shrink a
@@ -38,7 +41,11 @@ class WindowWeigher(nn.Module):
 
     def forward(self, evidence: Evidence, displacement: Tensor) -> Tensor:
         """New displacement ``(N, 2, h, w)`` from the present one and the steps measured at it."""
-        out = self.head(self.body(_features(evidence)))
+        height, width = displacement.shape[-2:]
+        features = F.pad(_features(evidence), (0, width % 2, 0, height % 2), mode="replicate")
+        out = self.head(self.body(F.avg_pool2d(features, 2)))
+        # align_corners=False: pixel areas, not pixel centres, coincide after halving.
+        out = F.interpolate(out, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
         logits = trust_logits(evidence.error) + out[:, :_CHOICES]
         step = (evidence.steps * logits.softmax(1)[:, :, None]).sum(1)
         gain = 2 * torch.sigmoid(out[:, _CHOICES : _CHOICES + 1])
@@ -52,5 +59,7 @@ def _features(evidence: Evidence) -> Tensor:
     grey = evidence.residual.mean(1, keepdim=True) / evidence.noise
     strength = evidence.residual.square().mean(1, keepdim=True).add(1e-8).log() / 8
     noise = (evidence.noise.log() / 4).expand(n, 1, height, width)
-    steps = evidence.steps[:, :-1].flatten(1, 2).clamp(-4, 4)
-    return torch.cat([steps, evidence.error.add(1e-8).log() / 8, strength, grey.clamp(-8, 8) / 8, noise], 1)
+    steps = evidence.steps[:, :-1].flatten(1, 2)
+    # In units of their expected error, softly bounded: the same picture of agreement at 0.02 px and at 2 px.
+    typical = evidence.error.amin(1, keepdim=True).add(1e-8).sqrt()
+    return torch.cat([torch.tanh(steps / (4 * typical)), evidence.error.add(1e-8).log() / 8, strength, grey.clamp(-8, 8) / 8, noise], 1)
