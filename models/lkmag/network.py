@@ -23,7 +23,7 @@ from .prior import (
     rounding_noise,
     trust_logits,
 )
-from .refiner import Refiner
+from .refiner import Refiner, Warps
 from .weigher import WindowWeigher
 
 STEPS = (3, 2, 2, 3)
@@ -74,7 +74,7 @@ class LKMag(nn.Module):
         return self.prepare_pairs(reference[None], factor)
 
     def prepare_pairs(self, references: Tensor, alpha: Tensor) -> LKState:
-        """State for ``references (N, 3, H, W)``, each for the frame of the same index; ``alpha`` is ``(N, 1, 1, 1)``."""
+        """State for ``references (N, 3, H, W)``, one per frame; ``alpha`` is ``(N, 1, 1, 1)``."""
         images = references.float()
         noise = rounding_noise(images)
         levels = [reference_level(level, damping=DAMPING, least_noise=noise) for level in pyramid(images, len(STEPS))]
@@ -127,6 +127,11 @@ class LKMag(nn.Module):
         Reference and frame are sampled at the same material points; their difference is appearance that is no motion.
         It follows alpha up to 1 and stays at full strength beyond, except where it is no larger than noise.
         """
+        warps = self.warps(state, frames, displacement, mask)
+        return (warps.blended() if self.refiner is None else self.refiner(warps)).clamp(0, 1)
+
+    def warps(self, state: LKState, frames: Tensor, displacement: Tensor, mask: Tensor | None = None) -> Warps:
+        """What `render` blends, from its arguments."""
         coefficients = spline_coefficients(frames.float())
         alpha = state.alpha
         if mask is not None:
@@ -136,9 +141,7 @@ class LKMag(nn.Module):
         still = sample_spline(state.coefficients.expand(len(frames), -1, -1, -1), origin)
         moved = sample_spline(coefficients, origin + at_origin)
         blend, noise = _share_of_frame(still, moved, alpha)
-        if self.refiner is not None:
-            return self.refiner(still, moved, alpha * at_origin, alpha, blend, noise).clamp(0, 1)
-        return torch.lerp(still, moved, blend).clamp(0, 1)
+        return Warps(still=still, moved=moved, motion=alpha * at_origin, alpha=alpha, blend=blend, noise=noise)
 
     def run(self, state: LKState, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         """Magnified frames ``(N, 3, H, W)`` in [0, 1], ``mask`` as in `render`."""

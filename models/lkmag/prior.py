@@ -51,7 +51,7 @@ class Evidence:
 
 
 def rounding_noise(pictures: Tensor) -> Tensor:
-    """Least noise sigma to assume beside references ``(B, 3, H, W)``: the rounding of 8 bits where they show it, or 1e-4.
+    """Least noise sigma to assume beside references ``(B, 3, H, W)``: the rounding of 8 bits where it shows, else 1e-4.
 
     Measured noise alone would be zero where two rounded frames agree to the last bit, and every window infinitely sure
     of a motion that rounding has swallowed.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -11,6 +13,28 @@ _FEATURES = 3 + 3 + 3 + 2 + 1 + 1 + 1 + 1
 _OUTPUTS = 1 + 3
 _BLOCK = 2
 """Pixels of a block of this side are channels of the CNN: full detail at a quarter of the work."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warps:
+    """Reference and frame, brought to where the magnified material points stand."""
+
+    still: Tensor
+    """The reference, ``(N, 3, H, W)``."""
+    moved: Tensor
+    """The frame, at the same material points."""
+    motion: Tensor
+    """Magnified displacement, ``(N, 2, H, W)`` in px."""
+    alpha: Tensor
+    """Broadcasts to ``(N, 1, H, W)``."""
+    blend: Tensor
+    """The prior's share of ``moved``, ``(N, 1, H, W)`` in [0, 1]."""
+    noise: Tensor
+    """Sigma by which both differ where nothing else does, ``(N, 1, 1, 1)``."""
+
+    def blended(self) -> Tensor:
+        """The prior's picture."""
+        return torch.lerp(self.still, self.moved, self.blend)
 
 
 class Refiner(nn.Module):
@@ -33,38 +57,20 @@ class Refiner(nn.Module):
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(
-        self, still: Tensor, moved: Tensor, motion: Tensor, alpha: Tensor, blend: Tensor, noise: Tensor
-    ) -> Tensor:
-        """Picture ``(N, 3, H, W)``.
-
-        ``still`` and ``moved`` ``(N, 3, H, W)`` are reference and frame, both sampled at the same material points,
-        ``motion`` ``(N, 2, H, W)`` is the magnified displacement in px, ``alpha`` broadcasts to ``(N, 1, H, W)``,
-        ``blend`` ``(N, 1, H, W)`` the prior's share of ``moved`` in [0, 1], ``noise`` ``(N, 1, 1, 1)`` the sigma by
-        which both pictures differ where nothing else does.
-        """
+    def forward(self, warps: Warps) -> Tensor:
+        """Picture ``(N, 3, H, W)``, not clamped."""
+        still, moved, motion, blend = warps.still, warps.moved, warps.motion, warps.blend
         height, width = moved.shape[-2:]
         length = motion.square().sum(1, keepdim=True).add(1e-8).sqrt()
-        plane = blend.new_zeros(len(moved), 1, height, width)
-        log_alpha = alpha.clamp(min=1 / 32).log2() / 5
-        unit = 2 * noise + LEAST_RESIDUAL
-        difference = (moved - still) / unit
-        features = torch.cat(
-            [
-                still - 0.5,
-                torch.lerp(still, moved, blend) - 0.5,
-                torch.tanh(difference / 2),
-                motion / 8,
-                length / 8,
-                plane + log_alpha,
-                blend,
-                plane + unit.log() / 4,
-            ],
-            1,
-        )
+        log_alpha = warps.alpha.clamp(min=1 / 32).log2() / 5
+        unit = 2 * warps.noise + LEAST_RESIDUAL
+        difference = torch.tanh((moved - still) / (2 * unit))
+        plane = torch.zeros_like(blend)
+        colours = [still - 0.5, warps.blended() - 0.5, difference]
+        features = torch.cat([*colours, motion / 8, length / 8, blend, plane + log_alpha, plane + unit.log() / 4], 1)
         features = F.pad(features, (0, width % _BLOCK, 0, height % _BLOCK), mode="replicate")
         out = F.pixel_shuffle(self.head(self.body(F.pixel_unshuffle(features, _BLOCK))), _BLOCK)[..., :height, :width]
-        out = out * _gate(alpha)
+        out = out * _gate(warps.alpha)
         share = (blend + torch.tanh(out[:, :1])).clamp(0, 1)
         return torch.lerp(still, moved, share) + unit * out[:, 1:]
 

@@ -62,4 +62,7 @@ def _features(evidence: Evidence) -> Tensor:
     steps = evidence.steps[:, :-1].flatten(1, 2)
     # In units of their expected error, softly bounded: the same picture of agreement at 0.02 px and at 2 px.
     typical = evidence.error.amin(1, keepdim=True).add(1e-8).sqrt()
-    return torch.cat([torch.tanh(steps / (4 * typical)), evidence.error.add(1e-8).log() / 8, strength, grey.clamp(-8, 8) / 8, noise], 1)
+    return torch.cat(
+        [torch.tanh(steps / (4 * typical)), evidence.error.add(1e-8).log() / 8, strength, grey.clamp(-8, 8) / 8, noise],
+        1,
+    )

@@ -33,10 +33,10 @@ LARGER = 3.0
 
 @dataclass(frozen=True, kw_only=True)
 class Series:
-    """One line: ``values`` over ``times_ms``, and half the height of its noise band."""
+    """One line: ``values`` over ``at`` (ms, or what else the axis shows), and half the height of its noise band."""
 
     label: str
-    times_ms: Values
+    at: Values
     values: Values
     colour: Colour
     band: float | None = None
@@ -50,12 +50,12 @@ class _Axes:
     top: float
     right: float
     bottom: float
-    end_ms: float
+    end: float
     low: float
     high: float
 
-    def x(self, time_ms: float) -> float:
-        return self.left + (self.right - self.left) * time_ms / self.end_ms
+    def x(self, at: float) -> float:
+        return self.left + (self.right - self.left) * at / self.end
 
     def y(self, value: float) -> float:
         return self.bottom - (self.bottom - self.top) * (value - self.low) / (self.high - self.low)
@@ -75,7 +75,7 @@ def plot_curves(
     series = [
         Series(
             label=label,
-            times_ms=curve.times_ms,
+            at=curve.times_ms,
             values=curve.values_pct_face,
             colour=SERIES[k % len(SERIES)],
             band=curve.noise_floor_pct_face,
@@ -87,9 +87,9 @@ def plot_curves(
         panels.append(("part of own peak", [_normalised(s) for s in series]))
     canvas = Canvas(width, TITLE_HEIGHT_PX + PANEL_HEIGHT_PX * len(panels))
     canvas.text(width / 2, TITLE_HEIGHT_PX / 2 + 4, title, size=TITLE_FONT_PX, anchor="mm")
-    end_ms = max(float(s.times_ms[-1]) for s in series) or 1.0
+    end_ms = max(float(s.at[-1]) for s in series) or 1.0
     for k, (unit, group) in enumerate(panels):
-        draw_panel(canvas, TITLE_HEIGHT_PX + PANEL_HEIGHT_PX * k, group, unit=unit, end_ms=end_ms)
+        draw_panel(canvas, TITLE_HEIGHT_PX + PANEL_HEIGHT_PX * k, group, unit=unit, end=end_ms)
     return canvas.image()
 
 
@@ -106,11 +106,16 @@ def _by_size(series: Sequence[Series]) -> list[list[Series]]:
 
 def _normalised(series: Series) -> Series:
     peak = float(series.values[np.abs(series.values).argmax()]) or 1.0
-    return Series(label=series.label, times_ms=series.times_ms, values=series.values / peak, colour=series.colour)
+    return Series(label=series.label, at=series.at, values=series.values / peak, colour=series.colour)
 
 
-def draw_panel(canvas: Canvas, top: float, series: Sequence[Series], *, unit: str, end_ms: float) -> None:
-    """One set of axes with its lines, noise bands, ticks and legend, `PANEL_HEIGHT_PX` high."""
+def draw_panel(
+    canvas: Canvas, top: float, series: Sequence[Series], *, unit: str, end: float, across: str = "ms"
+) -> None:
+    """One set of axes with its lines, noise bands, ticks and legend, `PANEL_HEIGHT_PX` high.
+
+    The axis ``across`` goes from 0 to ``end``.
+    """
     reach = [float(v) for s in series for v in (s.values.min(), s.values.max())] + [0.0]
     reach += [sign * s.band for s in series if s.band is not None for sign in (-1, 1)]
     low, high = min(reach), max(reach)
@@ -118,14 +123,14 @@ def draw_panel(canvas: Canvas, top: float, series: Sequence[Series], *, unit: st
     bottom, right = top + PANEL_HEIGHT_PX - BOTTOM_PX, canvas.width - RIGHT_PX
     legend = _legend_rows(series, right - UNIT_PX - text_width(unit, FONT_PX))
     head = top + 14 + LEGEND_ROW_PX * len(legend)
-    axes = _Axes(LEFT_PX, head, right, bottom, end_ms, low - room, high + room)
+    axes = _Axes(LEFT_PX, head, right, bottom, end, low - room, high + room)
     _bands(canvas, axes, series)
     _ticks(canvas, axes)
     for s in series:
-        points = [(axes.x(t), axes.y(v)) for t, v in zip(s.times_ms, s.values, strict=True)]
+        points = [(axes.x(t), axes.y(v)) for t, v in zip(s.at, s.values, strict=True)]
         canvas.line(points, s.colour, width=2.5)
     canvas.text(UNIT_PX, top + 6, unit, size=FONT_PX)
-    canvas.text(axes.right, bottom + 28, "ms", size=FONT_PX, anchor="ra")
+    canvas.text(axes.right, bottom + 28, across, size=FONT_PX, anchor="ra")
     for k, row in enumerate(legend):
         _draw_legend_row(canvas, right, top + 6 + LEGEND_ROW_PX * k, row)
 
@@ -143,8 +148,8 @@ def _ticks(canvas: Canvas, axes: _Axes) -> None:
         y = axes.y(value)
         canvas.line([(axes.left, y), (axes.right, y)], INK if value == 0 else GRID_COLOUR)
         canvas.text(axes.left - 8, y, f"{value:g}", size=FONT_PX, anchor="rm")
-    for time_ms in nice_ticks(0, axes.end_ms, round((axes.right - axes.left) / 90)):
-        x, words = axes.x(time_ms), f"{time_ms:g}"
+    for at in nice_ticks(0, axes.end, round((axes.right - axes.left) / 90)):
+        x, words = axes.x(at), f"{at:g}"
         canvas.line([(x, axes.bottom), (x, axes.bottom + 6)], INK)
         if x + text_width(words, FONT_PX) / 2 < canvas.width - 2:
             canvas.text(x, axes.bottom + 9, words, size=FONT_PX, anchor="ma")
