@@ -16,7 +16,7 @@ from torch import Tensor
 
 ORIENTATIONS = 8
 OCTAVE = 0.5
-SMOOTHING = 2.0
+SMOOTHING = 1.5
 """Sigma of the blur of the phase difference, in px of the band's grid, weighted by the squared amplitude."""
 
 

@@ -47,9 +47,10 @@ def _flow(reference: Tensor, frames: Tensor) -> Tensor:
     """Flow ``(N, 2, H, W)``. The estimator takes 8 bits; they are spread over the range that the pictures use."""
     estimator = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     estimator.setFinestScale(0)
+    estimator.setPatchSize(12)
     estimator.setPatchStride(2)
     estimator.setGradientDescentIterations(25)
-    estimator.setVariationalRefinementIterations(10)
+    estimator.setVariationalRefinementIterations(20)
     grey = torch.cat([reference[None], frames]).mean(1)
     low, high = grey.amin(), grey.amax()
     eight_bit = ((grey - low) / (high - low).clamp(min=1e-3) * 255).round().byte().numpy()

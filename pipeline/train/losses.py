@@ -37,11 +37,18 @@ def flow_loss(found: Sequence[Tensor], truth: Tensor) -> Tensor:
 
 
 def gain_loss(found: Tensor, truth: Tensor) -> Tensor:
-    """How far the slope of measured on true displacement is from 1, patch by patch."""
-    least = LEAST_PX**2
-    common = F.avg_pool2d((found * truth).sum(1), PATCH_PX)
-    power = F.avg_pool2d(truth.square().sum(1), PATCH_PX)
-    slope = (common + least) / (power + least)
+    """How far the slope of measured on true displacement is from 1, in patches and in whole pictures.
+
+    The end-point error alone prefers motions that are too small: what is uncertain costs less when it is shrunk.
+    """
+    common, power = (found * truth).sum(1), truth.square().sum(1)
+    return _slope_error(F.avg_pool2d(common, PATCH_PX), F.avg_pool2d(power, PATCH_PX)) + _slope_error(
+        common.mean((1, 2)), power.mean((1, 2))
+    )
+
+
+def _slope_error(common: Tensor, power: Tensor) -> Tensor:
+    slope = (common + LEAST_PX**2) / (power + LEAST_PX**2)
     return ((slope - 1).square() + 1e-4).sqrt().clamp(max=1).mean()
 
 
