@@ -13,15 +13,18 @@ from ..checks import check_picture, check_same_size
 from ..contracts import AlphaRange
 from ..filters import double_displacement, gaussian_blur, wide_blur
 from ..sampling import invert, pixel_grid, sample_linear, sample_spline, spline_coefficients
+from .bands import bands
 from .prior import (
     Estimate,
+    Evidence,
     ReferenceLevel,
     coefficients_of,
-    gather_evidence,
     pyramid,
     reference_level,
     rounding_noise,
     trust_logits,
+    unexplained,
+    weigh,
 )
 from .refiner import Refiner, Warps
 from .weigher import WindowWeigher
@@ -110,14 +113,25 @@ class LKMag(nn.Module):
         grid = pixel_grid(*level.image.shape[-2:], like=now.displacement)
         for step in range(steps):
             with torch.no_grad():
-                evidence = gather_evidence(level, coefficients, grid, now)
-            weights = trust_logits(evidence.error).softmax(1)
-            if self.weigher is not None and step == steps - 1:
-                displacement = self.weigher(evidence, now.displacement)
-            else:
-                displacement = now.displacement + (evidence.steps * weights[:, :, None]).sum(1)
-            now = Estimate(displacement=smoothed(displacement), error=(evidence.error * weights).sum(1))
+                residual, noise = unexplained(level, coefficients, grid, now)
+            parts = []
+            for rows, kept in bands(*level.image.shape[-2:]):
+                with torch.no_grad():
+                    evidence = weigh(level.rows(rows), residual[..., rows, :], noise, now.rows(rows))
+                parts.append(self._step(evidence, now.rows(rows), last=step == steps - 1).rows(kept))
+            displacement = torch.cat([part.displacement for part in parts], 2)
+            error = torch.cat([part.error for part in parts], 1)
+            now = Estimate(displacement=smoothed(displacement), error=error)
         return now
+
+    def _step(self, evidence: Evidence, now: Estimate, *, last: bool) -> Estimate:
+        """The next estimate, not smoothed yet."""
+        weights = trust_logits(evidence.error).softmax(1)
+        if self.weigher is not None and last:
+            displacement = self.weigher(evidence, now.displacement)
+        else:
+            displacement = now.displacement + (evidence.steps * weights[:, :, None]).sum(1)
+        return Estimate(displacement=displacement, error=(evidence.error * weights).sum(1))
 
     def render(self, state: LKState, frames: Tensor, displacement: Tensor, mask: Tensor | None = None) -> Tensor:
         """Frames ``(N, 3, H, W)`` whose material points stand at alpha times ``displacement`` from the reference.
@@ -128,7 +142,10 @@ class LKMag(nn.Module):
         It follows alpha up to 1 and stays at full strength beyond, except where it is no larger than noise.
         """
         warps = self.warps(state, frames, displacement, mask)
-        return (warps.blended() if self.refiner is None else self.refiner(warps)).clamp(0, 1)
+        if self.refiner is None:
+            return warps.blended().clamp(0, 1)
+        parts = [self.refiner(warps.rows(rows))[..., kept, :] for rows, kept in bands(*frames.shape[-2:])]
+        return torch.cat(parts, 2).clamp(0, 1)
 
     def warps(self, state: LKState, frames: Tensor, displacement: Tensor, mask: Tensor | None = None) -> Warps:
         """What `render` blends, from its arguments."""

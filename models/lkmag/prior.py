@@ -35,6 +35,17 @@ class ReferenceLevel:
     least_noise: Tensor
     """Sigma, ``(B, 1, 1, 1)``."""
 
+    def rows(self, kept: slice) -> ReferenceLevel:
+        """A band of the level."""
+        return ReferenceLevel(
+            image=self.image[..., kept, :],
+            gradient_x=self.gradient_x[..., kept, :],
+            gradient_y=self.gradient_y[..., kept, :],
+            inverse=self.inverse[..., kept, :],
+            variance=self.variance[..., kept, :],
+            least_noise=self.least_noise,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
@@ -105,6 +116,10 @@ class Estimate:
     displacement: Tensor
     error: Tensor
 
+    def rows(self, kept: slice) -> Estimate:
+        """A band of the estimate."""
+        return Estimate(displacement=self.displacement[..., kept, :], error=self.error[..., kept, :])
+
 
 def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate) -> Evidence:
     """Steps of all windows from the present estimate.
@@ -112,11 +127,22 @@ def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Ten
     Taking no step competes with the same rules: where a finer level has too little texture to say anything, the
     estimate of the coarser one stands.
     """
+    return weigh(level, *unexplained(level, frame_coefficients, grid, now), now)
+
+
+def unexplained(
+    level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate
+) -> tuple[Tensor, Tensor]:
+    """Reference minus warped frame ``(N, 3, h, w)``, and the image noise sigma that it shows, ``(N, 1, 1, 1)``."""
     residual = level.image - sample_spline(frame_coefficients, grid + now.displacement)
+    return residual, torch.maximum(_noise_sigma(residual), level.least_noise)
+
+
+def weigh(level: ReferenceLevel, residual: Tensor, noise: Tensor, now: Estimate) -> Evidence:
+    """The evidence in a residual; all but ``noise`` may be the same band of their pictures."""
     moments = torch.stack([(level.gradient_x * residual).sum(1), (level.gradient_y * residual).sum(1)], 1)
     steps = [_solve(level.inverse[:, k], wide_blur(moments, sigma)) for k, sigma in enumerate(WINDOWS_PX)]
     steps.append(torch.zeros_like(steps[0]))
-    noise = torch.maximum(_noise_sigma(residual), level.least_noise)
     local = wide_blur(residual.square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
     variance = level.variance * torch.maximum(local, noise**2)
     variance = torch.cat([variance, now.error[:, None]], 1)

@@ -36,6 +36,17 @@ class Warps:
         """The prior's picture."""
         return torch.lerp(self.still, self.moved, self.blend)
 
+    def rows(self, kept: slice) -> Warps:
+        """A band of them."""
+        return Warps(
+            still=self.still[..., kept, :],
+            moved=self.moved[..., kept, :],
+            motion=self.motion[..., kept, :],
+            alpha=self.alpha if self.alpha.shape[-2] == 1 else self.alpha[..., kept, :],
+            blend=self.blend[..., kept, :],
+            noise=self.noise,
+        )
+
 
 class Refiner(nn.Module):
     """Residual CNN on both warps.
