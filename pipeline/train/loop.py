@@ -33,7 +33,7 @@ TRAINING = 0x7EA1
 class Recipe:
     """Everything a run depends on besides its seed's pictures. ``steps`` may be changed when a run goes on."""
 
-    steps: int = 1800
+    steps: int = 2000
     seed: int = 0
     size_px: int = 72
     batch: int = 8
@@ -43,9 +43,9 @@ class Recipe:
     """Steps that draw from one set of scenes."""
     weigher_width: int = 40
     refiner_width: int = 48
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.5e-3
     least_rate: float = 5e-5
-    flow_part: float = 0.15
+    flow_part: float = 0.12
     """Part of the steps at the beginning that learn the displacement alone."""
     settle_part: float = 0.25
     """Part of the steps at the end over which the learning rate falls to its least."""
@@ -114,7 +114,7 @@ class Trainer:
         r = self.recipe
         done = (self.step - (1 - r.settle_part) * r.steps) / (r.settle_part * r.steps)
         fall = 0.5 + 0.5 * math.cos(math.pi * min(max(done, 0.0), 1.0))
-        return (r.least_rate + (r.learning_rate - r.least_rate) * fall) * min(1.0, (self.step + 1) / 50)
+        return (r.least_rate + (r.learning_rate - r.least_rate) * fall) * min(1.0, (self.step + 1) / 20)
 
     def _follow(self) -> None:
         decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))

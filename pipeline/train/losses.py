@@ -39,17 +39,15 @@ def flow_loss(found: Sequence[Tensor], truth: Tensor) -> Tensor:
 def gain_loss(found: Tensor, truth: Tensor) -> Tensor:
     """How far the slope of measured on true displacement is from 1, in patches and in whole pictures.
 
-    The end-point error alone prefers motions that are too small: what is uncertain costs less when it is shrunk.
+    The end-point error alone prefers motions that are too small: what is uncertain costs less when it is shrunk. That
+    is right below the noise floor and wrong above, so a patch counts as far as its motion exceeds its error threefold.
     """
-    common, power = (found * truth).sum(1), truth.square().sum(1)
-    return _slope_error(F.avg_pool2d(common, PATCH_PX), F.avg_pool2d(power, PATCH_PX)) + _slope_error(
-        common.mean((1, 2)), power.mean((1, 2))
-    )
-
-
-def _slope_error(common: Tensor, power: Tensor) -> Tensor:
+    sums = torch.stack([(found * truth).sum(1), truth.square().sum(1), (found - truth).square().sum(1)], 1)
+    patches = F.avg_pool2d(sums, PATCH_PX).flatten(2)
+    common, power, error = torch.cat([patches, sums.flatten(2).mean(2, keepdim=True)], 2).unbind(1)
     slope = (common + LEAST_PX**2) / (power + LEAST_PX**2)
-    return ((slope - 1).square() + 1e-4).sqrt().clamp(max=1).mean()
+    counts = (power / (power + 9 * error + LEAST_PX**2)).detach()
+    return (counts * ((slope - 1).square() + 1e-4).sqrt().clamp(max=1)).sum() / counts.sum().clamp(min=1)
 
 
 def picture_loss(picture: Tensor, truth: Tensor) -> Tensor:
