@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -49,36 +49,33 @@ class MotionError:
     """Where each point of a truth stands in other pictures: Gauss-Newton against the clean rendered picture.
 
     No magnifier can use it, since it needs the truth: its gradients are free of noise. The search starts from the right
-    motion, from half of it and from none, and keeps per point what leaves the least difference.
+    motion, from that of the input and from halfway between them (``change`` is their difference in px), and keeps per
+    point what leaves the least difference.
     """
 
     STARTS = (0.0, 0.5, 1.0)
     STEPS = 8
-    WINDOW_PX = 3.0
+    WINDOW_PX = 4.0
 
-    def __init__(self, truth: Tensor, motion: Tensor, input_motion: Tensor) -> None:
+    def __init__(self, truth: Tensor, change: Tensor) -> None:
         grey = truth.mean(0)[None, None]
         self._coefficients = spline_coefficients(grey)
         self._gradient = torch.cat([_slope(grey, 3), _slope(grey, 2)], 1)
-        self._motion = motion
-        self._starts = torch.cat([s * (motion - input_motion)[None] for s in self.STARTS])
+        self._starts = torch.cat([s * change[None] for s in self.STARTS])
         products = torch.cat(
             [self._gradient[:, :1] ** 2, self._gradient[:, :1] * self._gradient[:, 1:], self._gradient[:, 1:] ** 2], 1
         )
         xx, xy, yy = gaussian_blur(products, self.WINDOW_PX)[0]
         smallest = (xx + yy) / 2 - (((xx - yy) / 2).square() + xy.square()).sqrt()
-        self.textured = smallest > 2e-5
-        """Points whose place can be told at all."""
+        self._counted = inner(smallest > TEXTURE)
+        # In a picture of almost nothing but flat areas no place can be told.
+        self._usable = float(self._counted.float().mean()) > 0.02
 
-    def __call__(self, picture: Tensor) -> tuple[float, float]:
-        """Mean end-point error in px of all textured points, and gain of the moving ones."""
-        error = self._error(picture.mean(0)[None, None])
-        counted = inner(self.textured)
-        length = inner(error).square().sum(0).sqrt()
-        shown, wanted = inner(self._motion + error), inner(self._motion)
-        both = counted & inner(moving(self._motion))
-        gain = float((shown * wanted).sum(0)[both].sum() / wanted.square().sum(0)[both].sum().clamp(min=1e-9))
-        return float(length[counted].mean()) if counted.any() else 0.0, gain
+    def __call__(self, picture: Tensor) -> float:
+        """Mean end-point error in px of all points whose place can be told; nan where there are too few."""
+        if not self._usable:
+            return float("nan")
+        return float(inner(self._error(picture.mean(0)[None, None])).square().sum(0).sqrt()[self._counted].mean())
 
     def _error(self, grey: Tensor) -> Tensor:
         """Displacement ``(2, H, W)`` from where a point should be to where it is."""
@@ -100,6 +97,29 @@ class MotionError:
         left = gaussian_blur(difference.square(), self.WINDOW_PX)
         best = left.argmin(0, keepdim=True).expand(1, 2, -1, -1)
         return -offset.gather(0, best)[0]
+
+
+TEXTURE = 2e-6
+"""Least eigenvalue of the structure tensor, squared grey levels per px, of a point whose place can be told."""
+
+
+def gain(output: Tensor, picture: Callable[[float], Tensor], region: Tensor, start: float) -> float:
+    """How many times the right motion an output shows: the strength at which the renderer's picture is most like it.
+
+    One number for the whole region, told by all of its pixels, so that noise hardly matters. ``picture`` renders a
+    strength (1 is right), ``start`` is another strength to be tried, that of the input.
+    """
+    wanted = inner(output)[:, inner(region)]
+    rungs = sorted({*LADDER, start})
+    shown = [inner(picture(strength))[:, inner(region)] for strength in rungs]
+    distance = [float((p - wanted).square().mean()) for p in shown]
+    best = min(range(len(rungs)), key=distance.__getitem__)
+    low, high = max(best - 1, 0), min(best + 1, len(rungs) - 1)
+    slope = (shown[high] - shown[low]) / (rungs[high] - rungs[low])
+    return rungs[best] + float(((wanted - shown[best]) * slope).sum() / slope.square().sum().clamp(min=1e-12))
+
+
+LADDER = (0.0, 0.25, 0.5, 0.7, 0.85, 0.95, 1.0, 1.05, 1.15, 1.3, 1.6, 2.0)
 
 
 def _slope(grey: Tensor, dim: int) -> Tensor:
