@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
+COMFY_PYTHON ?= $(BIN)/python
 
 .PHONY: demo test test-all comfy bench lint clean
 
@@ -15,13 +16,17 @@ test: $(VENV)/.dev
 test-all: $(VENV)/.dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
-# In a real ComfyUI: make comfy COMFYUI_DIR=<checkout> COMFY_PYTHON=<its python>; more is told in tests/comfy/conftest.py.
+# In a real ComfyUI: make comfy COMFYUI_DIR=<checkout> COMFY_PYTHON=<its python, with pytest>; more is told in
+# tests/comfy/conftest.py. The node tests run there a second time, on ComfyUI's own API.
 comfy: $(VENV)/.comfy
 	@test -n "$(COMFYUI_DIR)" || { echo "Set COMFYUI_DIR to a checkout of ComfyUI."; exit 2; }
+	OMP_NUM_THREADS=1 $(COMFY_PYTHON) -m pytest tests/nodes -rs
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/comfy -rs
 
 bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/flowmag.py
 	$(BIN)/python benchmarks/fomm.py
+	$(BIN)/python benchmarks/fsrt.py
 
 # mypy needs the checkout under its package name, whatever the folder is called.
 lint: $(VENV)/.dev

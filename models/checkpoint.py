@@ -129,6 +129,18 @@ def load_strictly(network: nn.Module, tensors: Mapping[str, Tensor], *, what: st
     network.load_state_dict(dict(tensors), strict=False)
 
 
+def load_parts(networks: Mapping[str, nn.Module], tensors: Mapping[str, Tensor], *, what: str) -> None:
+    """Fill and freeze the networks of a model, whose tensors have a network's name and a dot in front of their own."""
+    stray = [name for name in tensors if name.partition(".")[0] not in networks]
+    if stray:
+        raise MagPlusError(f"These weights do not fit {what}: {_list('unexpected', stray)}.")
+    for part, network in networks.items():
+        prefix = f"{part}."
+        own = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+        load_strictly(network, own, what=f"{what}'s {part}")
+        network.train(False).requires_grad_(False)
+
+
 def _list(title: str, names: list[str]) -> str:
     if not names:
         return ""

@@ -106,6 +106,12 @@ class AnimationBackbone(Protocol):
         ...
 
 
+class Paced(AnimationBackbone, Protocol):
+    """A backbone that is given fewer frames at once than others, so that progress keeps step with a slow one."""
+
+    frames_at_once: int
+
+
 class ChoosesReference(AnimationBackbone, Protocol):
     """A backbone that can tell which driving frame is most like the portrait."""
 

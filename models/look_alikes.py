@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class LookAlike:
-    """A model that is not in the pack. Every one of ``parts`` begins some key of its files."""
+    """A file that the pack has no use for. Every one of ``parts`` begins some key of its files."""
 
     name: str
     parts: tuple[str, ...]
+    advice: str = ""
+    """What to give instead, where the pack has something close to it."""
 
 
 LOOK_ALIKES = (
@@ -22,6 +24,12 @@ LOOK_ALIKES = (
     LookAlike(name="Articulated Animation", parts=("region_predictor.",)),
     LookAlike(name="co-part segmentation (part swap)", parts=("segmentation_module.",)),
     LookAlike(name="MRFA (motion refinement)", parts=("dense_motion.", "encoder.")),
+    LookAlike(
+        name="the keypoint detector of FOMM without its generator",
+        parts=("jacobian.", "predictor."),
+        advice="FOMM takes its whole file (vox-cpk or vox-adv-cpk), FSRT its own kp_detector.pt, which has no "
+        "jacobian.",
+    ),
     LookAlike(name="face-vid2vid", parts=("he_estimator.",)),
 )
 

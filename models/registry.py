@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from .errors import MagPlusError
 from .flow_transfer import arch as flow_transfer
 from .flowmag import arch as flowmag
 from .fomm import arch as fomm
+from .fsrt import arch as fsrt
 from .lkmag import arch as lkmag
 from .look_alikes import look_alike
 from .options import Option, read_options
@@ -25,7 +26,10 @@ BUILTIN = "builtin"
 
 @dataclass(frozen=True, kw_only=True)
 class Architecture:
-    """A network that is recognised by its keys. ``required_keys`` are enough to tell it from every other one."""
+    """A network that is recognised by its keys, those that remain after ``tidy``.
+
+    ``required_keys`` are enough to tell it from every other one, but for those that have ``forbidden_keys`` too.
+    """
 
     name: str
     kind: str
@@ -33,13 +37,19 @@ class Architecture:
     required_keys: frozenset[str]
     build: Callable[..., Any]
     """From its tensors, and its options by name."""
-    own: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = dict
-    """What belongs to it of a file's tensors, by the file's names: all that `convert` keeps."""
+    tidy: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
+    """Leaves what the network needs, under the names that our safetensors files have."""
+    forbidden_keys: frozenset[str] = frozenset()
     options: tuple[Option, ...] = ()
     files: tuple[str, ...] = ()
     """What its authors call the files they publish."""
     origin: str = ""
     """Where they publish them."""
+
+    def missing(self, tensors: Mapping[str, Tensor]) -> list[str]:
+        """Which of ``required_keys`` are not there; all of them where a forbidden one is."""
+        keys = set(self.tidy(tensors))
+        return sorted(self.required_keys if self.forbidden_keys & keys else self.required_keys - keys)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +70,11 @@ class BackboneSpec:
     build: Callable[[list[Checkpoint], Mapping[str, Any]], AnimationBackbone]
     """From the files in any order, and every option with its value."""
 
+    @property
+    def needs(self) -> str:
+        """Which files it needs and where they are found, in a sentence."""
+        return f"{self.name} needs {' and '.join(self.files)}, from {self.origin}."
+
 
 ARCHITECTURES = (
     Architecture(
@@ -75,7 +90,7 @@ ARCHITECTURES = (
         title="FlowMag, a magnification network for alpha 1 to 16 (to 256 in two passes)",
         required_keys=flowmag.REQUIRED_KEYS,
         build=flowmag.build,
-        own=flowmag.own,
+        tidy=flowmag.tidy,
         options=flowmag.OPTIONS,
         files=("raft_chkpt_00140.pth", "arflow_chkpt_00140.pth"),
         origin="https://github.com/dangeng/flowmag (links in its README)",
@@ -86,7 +101,24 @@ ARCHITECTURES = (
         title="First Order Motion Model, face weights (vox or vox-adv)",
         required_keys=fomm.REQUIRED_KEYS,
         build=fomm.networks,
-        own=fomm.own,
+        tidy=fomm.tidy,
+    ),
+    Architecture(
+        name="fsrt",
+        kind="backbone",
+        title="FSRT (vox256 or vox256_2Source)",
+        required_keys=fsrt.REQUIRED_KEYS,
+        build=fsrt.networks,
+        tidy=fsrt.tidy,
+    ),
+    Architecture(
+        name="fsrt-detector",
+        kind="backbone",
+        title="the keypoint detector of FSRT",
+        required_keys=fsrt.DETECTOR_KEYS,
+        forbidden_keys=fsrt.NO_DETECTOR_KEYS,
+        build=fsrt.networks,
+        tidy=fsrt.tidy,
     ),
 )
 
@@ -110,34 +142,68 @@ BACKBONES = {
         target_pct_face=3.0,
         build=fomm.build,
     ),
+    "fsrt": BackboneSpec(
+        name="fsrt",
+        title="FSRT: keypoints and an expression vector, decoded pixel by pixel; slow without a GPU",
+        architectures=frozenset({"fsrt", "fsrt-detector"}),
+        files=("kp_detector.pt (54 MiB)", "vox256.pt or vox256_2Source.pt (182 MiB each)"),
+        origin="https://github.com/andrerochow/fsrt",
+        options=fsrt.OPTIONS,
+        framing=fsrt.FRAMING,
+        target_pct_face=3.0,
+        build=fsrt.build,
+    ),
 }
 
 
 def identify(checkpoint: Checkpoint) -> Architecture:
     """The architecture of a file. Raises `MagPlusError` that says what the file comes closest to, and what it lacks."""
-    keys = set(checkpoint.tensors)
     for architecture in ARCHITECTURES:
-        if architecture.required_keys <= keys:
+        if not architecture.missing(checkpoint.tensors):
             return architecture
-    other = look_alike(keys)
-    if other is not None:
-        raise MagPlusError(
-            f"{checkpoint.path} is {other.name}, which this pack does not have. Give weights of: "
-            f"{', '.join(a.name for a in ARCHITECTURES)}."
-        )
-    closest = max(ARCHITECTURES, key=lambda a: len(a.required_keys & keys) / len(a.required_keys))
-    present = len(closest.required_keys & keys)
     known = ", ".join(a.name for a in ARCHITECTURES)
-    if present == 0:
-        first = ", ".join(sorted(keys)[:3])
-        raise MagPlusError(
-            f"{checkpoint.path} holds weights of a network not known here (first keys: {first}). Known: {known}."
-        )
-    missing = sorted(closest.required_keys - keys)
-    raise MagPlusError(
-        f"{checkpoint.path} looks like {closest.name}: it has {present} of {len(closest.required_keys)} keys, "
-        f"missing {', '.join(missing[:3])}. The file is incomplete or of another version."
+    other = look_alike(checkpoint.tensors)
+    if other is not None:
+        advice = other.advice or f"This pack does not have it. Give weights of: {known}."
+        raise MagPlusError(f"{checkpoint.path} is {other.name}. {advice}")
+    raise MagPlusError(f"{checkpoint.path} {_closest(checkpoint.tensors, known)}")
+
+
+def _closest(tensors: Mapping[str, Tensor], known: str) -> str:
+    """What a file of no known architecture may be, and what it lacks."""
+    missing = {a.name: a.missing(tensors) for a in ARCHITECTURES}
+    closest = min(ARCHITECTURES, key=lambda a: len(missing[a.name]) / len(a.required_keys))
+    lacks, wanted = missing[closest.name], len(closest.required_keys)
+    if len(lacks) == wanted:
+        first = ", ".join(sorted(tensors)[:3])
+        return f"holds weights of a network not known here (first keys: {first}). Known: {known}."
+    return (
+        f"looks like {closest.name}: it has {wanted - len(lacks)} of {wanted} keys, missing {', '.join(lacks[:3])}. "
+        "The file is incomplete or of another version."
     )
+
+
+def join(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
+    """One file of those that a model is published in, with what its networks need and nothing else.
+
+    Raises `MagPlusError` where they are not of one model, or hold the same twice.
+    """
+    first = checkpoints[0]
+    kinds = [identify(checkpoint) for checkpoint in checkpoints]
+    models = [{spec.name for spec in BACKBONES.values() if kind.name in spec.architectures} for kind in kinds]
+    tensors: dict[str, Tensor] = {}
+    for checkpoint, kind, model in zip(checkpoints, kinds, models, strict=True):
+        own = kind.tidy(checkpoint.tensors)
+        if checkpoint is not first and not model & models[0]:
+            raise MagPlusError(
+                f"{checkpoint.path} is {kind.title}, {first.path} is {kinds[0].title}. Convert them one by one."
+            )
+        if own.keys() & tensors.keys():
+            raise MagPlusError(f"{checkpoint.path} holds what {first.path} holds already. Give each part once.")
+        tensors |= own
+    metadata = {name: value for checkpoint in checkpoints for name, value in checkpoint.metadata.items()}
+    sums = ",".join(checkpoint.sha256 for checkpoint in checkpoints)
+    return Checkpoint(path=first.path, tensors=tensors, metadata=metadata, sha256=sums)
 
 
 def load_magnifier(
@@ -183,10 +249,21 @@ def load_backbone(
         raise MagPlusError(f"There is no backbone '{name}'. Known: {', '.join(BACKBONES)}.")
     spec = BACKBONES[name]
     chosen = read_options(spec.options, options, of=f"Backbone '{name}'")
+    if spec.architectures:
+        _check_files(files, spec)
     checkpoints = [read_checkpoint(file) for file in files]
     for checkpoint in checkpoints:
         _check_belongs(checkpoint, spec)
     return spec.build(checkpoints, chosen), checkpoints
+
+
+def _check_files(files: list[Path | str], spec: BackboneSpec) -> None:
+    """Missing weights are told with what they are and where they come from."""
+    if not files:
+        raise MagPlusError(f"No weights were given. {spec.needs} Name each file with --weights.")
+    for file in files:
+        if not Path(file).is_file():
+            raise MagPlusError(f"There is no weights file {file}. {spec.needs} Check the path.")
 
 
 def _check_belongs(checkpoint: Checkpoint, spec: BackboneSpec) -> None:
@@ -195,6 +272,4 @@ def _check_belongs(checkpoint: Checkpoint, spec: BackboneSpec) -> None:
         return
     found = identify(checkpoint)
     if found.name not in spec.architectures:
-        raise MagPlusError(
-            f"{checkpoint.path} is {found.title}; {spec.name} needs {' and '.join(spec.files)} from {spec.origin}."
-        )
+        raise MagPlusError(f"{checkpoint.path} is {found.title}; {spec.needs}")

@@ -8,7 +8,7 @@ from . import host
 from .animate import AnimatePortrait
 from .compare import CompareClips
 from .demagnify import DemagnifyMotion
-from .generators import FOMM, FlowTransfer
+from .generators import FOMM, FSRT, FlowTransfer
 from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
@@ -22,6 +22,7 @@ NODES: tuple[Any, ...] = (
     MagnifyMotion,
     FlowTransfer,
     FOMM,
+    FSRT,
     AnimatePortrait,
     DemagnifyMotion,
     CompareClips,

@@ -13,7 +13,7 @@ from ..pipeline.motion.animate import STRENGTHS, Reference, animate, resolve_ref
 from ..pipeline.motion.encoded import EncodedSources
 from ..pipeline.render.overlay import alignment_picture
 from . import convert, host
-from .host import io, ui
+from .host import io
 from .wires import (
     Backbone,
     Crop,
@@ -121,9 +121,6 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
             )
             frames, mask = convert.to_images_and_mask(results, len(driving))
             overlay = alignment_picture(clip, pictures, framed.sides)
-            progress.show(overlay)
-        preview = convert.to_picture(overlay)
+            progress.show(overlay)  # it stays in the node
         sides = replace(framed.sides, reference=index)
-        return io.NodeOutput(
-            with_reference(frames, index), mask, index, preview, sides, ui=ui.PreviewImage(preview, cls=cls)
-        )
+        return io.NodeOutput(with_reference(frames, index), mask, index, convert.to_picture(overlay), sides)

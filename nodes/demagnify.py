@@ -6,12 +6,13 @@ from typing import Any
 
 from torch import Tensor
 
-from ..pipeline.face.given import given_box
+from ..pipeline.face.given import box_wire, given_box
 from ..pipeline.face.sides import Sides
 from ..pipeline.motion.auto import Evidence, restore
 from . import convert, host
 from .host import io
 from .wires import (
+    BoundingBox,
     Crop,
     Loaded,
     box_socket,
@@ -98,6 +99,7 @@ class DemagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                 io.Image.Output("images", tooltip="The clip at the wanted intensity."),
                 io.Float.Output("factor", tooltip="What the motion was multiplied with."),
                 io.Float.Output("gain", tooltip="How many times larger it moved: measured, or alpha."),
+                BoundingBox.Output("face_box", tooltip="The face on 'images', where it is known: for Motion Report."),
             ],
         )
 
@@ -140,4 +142,4 @@ class DemagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                 progress=progress,
             )
             images = convert.to_images(found.chunks, len(generated))
-        return io.NodeOutput(with_reference(images, reference_index), found.factor, found.gain)
+        return io.NodeOutput(with_reference(images, reference_index), found.factor, found.gain, box_wire(found.box))

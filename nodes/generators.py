@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..models.registry import BACKBONES, BackboneSpec, load_backbone
+from ..models.registry import BACKBONES, load_backbone
 from . import convert, host
 from .host import io
 from .wires import Backbone, Loaded, option_input
 
 NOTHING_YET = f"(no file in models/{host.KIND})"
+SAME_FILE = "(in the same file)"
 
 
 class FlowTransfer(io.ComfyNode):  # type: ignore[misc]
@@ -64,6 +65,41 @@ class FOMM(io.ComfyNode):  # type: ignore[misc]
         return _loaded("fomm", [weights], options)
 
 
+class FSRT(io.ComfyNode):  # type: ignore[misc]
+    """Facial Scene Representation Transformer."""
+
+    @classmethod
+    def define_schema(cls) -> Any:
+        """Inputs and outputs."""
+        return _schema(
+            "MagPlusFSRT",
+            "FSRT (MagPlus)",
+            "Facial Scene Representation Transformer: keypoints and an expression vector of the driving face, every "
+            "pixel decoded on its own, 256 px. Takes several pictures of one person. Made for a GPU: half a minute a "
+            "frame on a processor.",
+            inputs=[
+                _file_input("weights", "vox256 or vox256_2Source, converted to safetensors or as published."),
+                _file_input("detector", "kp_detector, or the choice that it is in the same file.", SAME_FILE),
+                *_option_inputs("fsrt"),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, weights: str | None, detector: str | None) -> bool | str:
+        """Files that are not there are refused before anything runs, with where to get them."""
+        return _missing("fsrt", weights, detector)
+
+    @classmethod
+    def fingerprint_inputs(cls, weights: str, detector: str, **_: Any) -> str:
+        """Changes when a file is replaced by another one of the same name."""
+        return " ".join(convert.fingerprint(host.weight_path(name)) for name in _given(weights, detector))
+
+    @classmethod
+    def execute(cls, *, weights: str, detector: str, **options: Any) -> Any:
+        """Read, recognise, build."""
+        return _loaded("fsrt", _given(weights, detector), options)
+
+
 def _schema(node_id: str, name: str, description: str, *, inputs: list[Any]) -> Any:
     return io.Schema(
         node_id=node_id,
@@ -76,10 +112,15 @@ def _schema(node_id: str, name: str, description: str, *, inputs: list[Any]) -> 
     )
 
 
-def _file_input(id: str, what: str) -> Any:
-    return io.Combo.Input(
-        id, options=host.weight_files() or [NOTHING_YET], tooltip=f"{what} Files lie in models/{host.KIND}."
-    )
+def _file_input(id: str, what: str, *more: str) -> Any:
+    """A choice of a file, with what may stand for one in front."""
+    options = [*more, *host.weight_files()] or [NOTHING_YET]
+    return io.Combo.Input(id, options=options, tooltip=f"{what} Files lie in models/{host.KIND}.")
+
+
+def _given(*names: str) -> list[str]:
+    """Names of files, without what stands for none."""
+    return [name for name in names if name != SAME_FILE]
 
 
 def _option_inputs(backbone: str) -> list[Any]:
@@ -87,12 +128,10 @@ def _option_inputs(backbone: str) -> list[Any]:
     return [option_input(option) for option in BACKBONES[backbone].options]
 
 
-def _missing(backbone: str, name: str | None) -> bool | str:
-    return convert.missing_file(name, _origin(BACKBONES[backbone]))
-
-
-def _origin(spec: BackboneSpec) -> str:
-    return f"{spec.name} needs {' and '.join(spec.files)}, from {spec.origin}. See the help page of this node."
+def _missing(backbone: str, *names: str | None) -> bool | str:
+    needs = f"{BACKBONES[backbone].needs} See the help page of this node."
+    answers = (convert.missing_file(name, needs) for name in names if name != SAME_FILE)
+    return next((answer for answer in answers if answer is not True), True)
 
 
 def _loaded(backbone: str, names: list[str], options: dict[str, Any]) -> Any:

@@ -135,8 +135,8 @@ def cancellable() -> Iterator[None]:
 def running(*, pictures: bool = True) -> Iterator[Reporter]:
     """`cancellable`, and the progress to hand to the pipeline: one tick per frame, with a running picture.
 
-    The page keeps the last running picture in place of what a node shows at its end. A node that shows something runs
-    without ``pictures``, or makes that its last one (`Reporter.show`).
+    The page keeps the last running picture beside or in place of what a node shows at its end. A node that shows
+    something runs without ``pictures``, or makes that its last one (`Reporter.show`) and gives no ``ui``.
     """
     with cancellable():
         yield Reporter(pictures)

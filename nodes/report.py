@@ -58,6 +58,7 @@ class MotionReport(io.ComfyNode):  # type: ignore[misc]
                     "source_box",
                     "Face box on generated and restored clip, in px, without 'crop'.",
                 ),
+                box_socket("restored_box", "Face box on the restored clip: connect it from De-magnify Motion."),
             ],
             outputs=[
                 io.Image.Output("plot", tooltip="The curves, in percent of the face width over ms."),
@@ -77,6 +78,7 @@ class MotionReport(io.ComfyNode):  # type: ignore[misc]
         crop: Sides | None = None,
         driving_box: Any = None,
         source_box: Any = None,
+        restored_box: Any = None,
         **clips: Tensor | None,
     ) -> Any:
         """Measure, draw."""
@@ -84,8 +86,10 @@ class MotionReport(io.ComfyNode):  # type: ignore[misc]
         rate = convert.rate_of(fps)
         found = {stage: convert.maybe_clip(clips.get(f"{stage}_clip"), rate=rate, name=stage) for stage in STAGES}
         stages = {stage: clip for stage, clip in found.items() if clip is not None}
-        sides = {"driving": given_box(driving_box, reference=reference_index), "source": given_box(source_box)}
-        boxes = chain_boxes(stages, crop, **sides)
+        given = {"driving": driving_box, "source": source_box, "restored": restored_box}
+        boxes = chain_boxes(
+            stages, crop, **{side: given_box(box, reference=reference_index) for side, box in given.items()}
+        )
         with host.running(pictures=False) as progress:
             report = report_chain(stages, boxes, reference=reference_index, progress=progress)
         plot = convert.to_picture(report.plot)

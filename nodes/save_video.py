@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from torch import Tensor
@@ -23,7 +24,8 @@ class SaveVideo(io.ComfyNode):  # type: ignore[misc]
             display_name="Save Video (MagPlus)",
             category="MagPlus/Video",
             description="Writes a lossless master and an H.264 preview to the output folder. The preview plays here; "
-            "dropping it on the page restores the graph. It is decoded again to say how much of the motion survived.",
+            "dropping it on the page restores the graph. It is decoded again to say how much of the motion survived. "
+            "A JSON file beside the master says that the picture is synthetic and how it was made.",
             search_aliases=["export video", "lossless", "ffv1", "write clip", "mp4", "combine"],
             is_output_node=True,
             inputs=[
@@ -80,13 +82,15 @@ class SaveVideo(io.ComfyNode):  # type: ignore[misc]
         """Write both files or none."""
         clip, sound = convert.clip_and_sound(images, fps, audio, video)
         place = host.output_place(filename_prefix, width=clip.info.width, height=clip.info.height)
+        graph = host.graph_metadata(cls.hidden)
         with host.running(pictures=False) as progress:
             saved = save_clip(
                 clip,
                 place.folder / place.stem,
                 master=MASTERS[format],
                 audio=sound,
-                metadata=host.graph_metadata(cls.hidden),
+                metadata=graph,
+                settings={"format": format, "rate": clip.info.rate, "prompt": json.loads(graph.get("prompt", "null"))},
                 reference=reference_index if check_preview else None,
                 progress=progress,
             )

@@ -29,12 +29,21 @@ class ChainReport:
 
 
 def chain_boxes(
-    stages: Mapping[str, Clip], sides: Sides | None, *, driving: FaceBox | None, source: FaceBox | None
+    stages: Mapping[str, Clip],
+    sides: Sides | None,
+    *,
+    driving: FaceBox | None = None,
+    source: FaceBox | None = None,
+    restored: FaceBox | None = None,
 ) -> dict[str, FaceBox]:
-    """The face in every stage: as given, else as it was framed, else the whole picture with a warning."""
+    """The face in every stage: as given, else as it was framed, else the whole picture with a warning.
+
+    Without ``restored`` a restored clip as large as the portrait is taken for the portrait, any other for the square.
+    """
+    given = {"input": driving, "magnified": driving, "generated": source, "restored": restored or source}
     boxes = {}
     for stage, clip in stages.items():
-        box = driving if stage in STAGES[:2] else source
+        box = given[stage]
         if box is None and sides is not None:
             box = _framed(stage, clip, sides)
         if box is None:

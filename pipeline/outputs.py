@@ -18,7 +18,7 @@ from ..models.errors import MagPlusError
 from .clip import Clip
 from .face.crop import CroppedClip
 from .measure import STAGES, comparison_report, curve_report
-from .media import H264, ClipWriter, Format, Survival, format_for, motion_survival, open_clip, write_sidecar
+from .media import H264, SYNTHETIC, ClipWriter, Format, Survival, format_for, motion_survival, open_clip, write_sidecar
 from .media.audio import Audio
 from .media.partial import Partial
 from .motion.magnify import estimator_of, magnify
@@ -152,7 +152,7 @@ def _gathered(files: tuple[Path, ...], *, overwrite: bool) -> Iterator[_Place]:
 
 
 def _write_clip(path: Path, clip: Clip, format: Format, audio: Audio | None, provenance: Mapping[str, Any]) -> None:
-    metadata = {"comment": "synthetic: made with magplus " + json.dumps(provenance["settings"], default=str)}
+    metadata = {"comment": f"{SYNTHETIC} {json.dumps(provenance['settings'], default=str)}"}
     with ClipWriter(path, rate=clip.info.rate, format=format, audio=audio, metadata=metadata) as writer:
         for chunk in clip.chunks():
             writer.write(chunk)

@@ -1,4 +1,7 @@
-"""A clip on disk twice: a master that keeps what its format promises, and a preview that plays everywhere."""
+"""A clip on disk twice: a master that keeps what its format promises, and a preview that plays everywhere.
+
+A sidecar beside the master says where it came from.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,28 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import __version__
 from ..models.errors import MagPlusError
 from .clip import CHUNK, Clip, ClipInfo
 from .measure import dense_displacement
-from .media import FORMATS, H264, ClipWriter, Format, Survival, motion_survival, open_clip
+from .media import (
+    FORMATS,
+    H264,
+    SYNTHETIC,
+    ClipWriter,
+    Format,
+    Survival,
+    motion_survival,
+    open_clip,
+    provenance,
+    write_sidecar,
+)
 from .media.audio import Audio
 from .progress import Progress, silent
 
@@ -47,11 +63,13 @@ def save_clip(
     master: Format,
     audio: Audio | None = None,
     metadata: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
     reference: int | None = None,
     progress: Progress = silent,
 ) -> Saved:
-    """Write ``<stem>.<suffix>`` and ``<stem>preview.mp4``: both appear when all is done, or none.
+    """Write ``<stem>.<suffix>``, its sidecar and ``<stem>preview.mp4``: all appear when all is done, or none.
 
+    ``metadata`` goes into both clips, ``settings`` into the sidecar; both get a note that the picture is synthetic.
     With ``reference`` the preview is decoded again, and its motion against that frame compared with the clip's.
     """
     if reference is not None:
@@ -63,7 +81,9 @@ def save_clip(
     try:
         with tempfile.TemporaryDirectory(dir=stem.parent, prefix=f".{stem.name}.partial-") as folder:
             places = {kind: Path(folder) / name.name for kind, name in names.items()}
-            _write(clip, _writers(places, clip, master, audio, metadata or {}), progress)
+            about = {"comment": f"{SYNTHETIC} {__version__}", **(metadata or {})}
+            _write(clip, _writers(places, clip, master, audio, about), progress)
+            write_sidecar(places["master"], provenance(settings=settings or {}))
             survival = None
             if reference is not None:
                 survival = _survival(clip, places.get("preview", places["master"]), reference, progress)
@@ -81,20 +101,21 @@ def save_clip(
 
 
 def _names(stem: Path, master: Format) -> dict[str, Path]:
-    if master is H264:
-        return {"master": stem.with_name(f"{stem.name}.mp4")}
-    suffix = master.suffixes[0] or "frames"
-    return {"master": stem.with_name(stem.name + suffix), "preview": stem.with_name(f"{stem.name}preview.mp4")}
+    endings = {"master": ".mp4" if master is H264 else master.suffixes[0] or "frames"}
+    endings["sidecar"] = f"{endings['master']}.json"
+    if master is not H264:
+        endings["preview"] = "preview.mp4"
+    return {kind: stem.with_name(stem.name + ending) for kind, ending in endings.items()}
 
 
 def _writers(
     places: Mapping[str, Path], clip: Clip, master: Format, audio: Audio | None, metadata: Mapping[str, str]
 ) -> list[ClipWriter]:
     writers = []
-    for kind, path in places.items():
-        format = master if kind == "master" else H264
-        sound = audio if format.kind == "video" else None
-        writers.append(ClipWriter(path, rate=clip.info.rate, format=format, audio=sound, metadata=metadata))
+    for kind, format in (("master", master), ("preview", H264)):
+        if kind in places:
+            sound = audio if format.kind == "video" else None
+            writers.append(ClipWriter(places[kind], rate=clip.info.rate, format=format, audio=sound, metadata=metadata))
     return writers
 
 

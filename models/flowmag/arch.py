@@ -40,14 +40,14 @@ def build(tensors: Mapping[str, Tensor], *, precision: str = "float32") -> FlowM
 
 def network(tensors: Mapping[str, Tensor]) -> Generator:
     """The network in its plain form, frozen; `requires_grad_` makes it trainable. Its width is read from the shapes."""
-    inside = {name.removeprefix(PREFIX): value for name, value in own(tensors).items()}
+    inside = {name.removeprefix(PREFIX): value for name, value in tidy(tensors).items()}
     generator = Generator(width=len(inside[_FIRST]) if _FIRST in inside else WIDTH)
     load_strictly(generator, inside, what="FlowMag")
     generator.requires_grad_(False)
     return generator.train(False)
 
 
-def own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """A file's tensors without what only training needs."""
     return {name: value for name, value in tensors.items() if not name.startswith(_TRAINING)}
 

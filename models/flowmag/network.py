@@ -109,6 +109,8 @@ def doubled(features: Tensor, skip: Tensor) -> Tensor:
     # Aligned corners, as the weights were trained.
     larger = F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
     rows, columns = (skip.shape[axis] - larger.shape[axis] for axis in (-2, -1))
+    if rows == columns == 0:
+        return larger  # Padding by nothing would copy it.
     return F.pad(larger, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
 
 

@@ -7,18 +7,18 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checkpoint import Checkpoint, load_strictly
+from ..checkpoint import Checkpoint, load_parts
 from ..errors import MagPlusError
 from ..fold import channels_last
 from ..keypoints.detector import KeypointDetector
 from ..keypoints.fold import fold_doublings, fold_norms
-from ..keypoints.motion import MotionOptions
+from ..keypoints.options import MOTION_OPTIONS, motion_options
 from ..options import Option
 from ..precision import PRECISION, dtype_of
 from .generator import Generator
 from .network import FRAMING, Fomm
 
-__all__ = ["FRAMING", "OPTIONS", "REQUIRED_KEYS", "build", "networks"]
+__all__ = ["FRAMING", "OPTIONS", "REQUIRED_KEYS", "build", "networks", "tidy"]
 
 REQUIRED_KEYS = frozenset(
     {
@@ -36,17 +36,7 @@ OPTIONS = (
         help="how sampling treats the picture's edge: false as upstream runs today, true as the weights were trained "
         "(a little less dark at the edges)",
     ),
-    Option(
-        name="relative",
-        default=True,
-        help="the portrait's keypoints plus the driver's change since its reference; off: the driver's own keypoints, "
-        "which carry its face shape",
-    ),
-    Option(
-        name="adapt_movement_scale",
-        default=False,
-        help="scale the change of keypoints by the ratio of the two faces' sizes (relative only)",
-    ),
+    *MOTION_OPTIONS,
     PRECISION,
 )
 
@@ -60,25 +50,16 @@ def build(checkpoints: list[Checkpoint], options: Mapping[str, Any]) -> Fomm:
         raise MagPlusError(f"FOMM takes one weights file (vox-cpk or vox-adv-cpk), not {len(checkpoints)}.")
     detector, generator = networks(checkpoints[0].tensors, align_corners=options["align_corners"])
     channels_last(fold_doublings(fold_norms(detector)))
-    motion = MotionOptions(relative=options["relative"], adapt_movement_scale=options["adapt_movement_scale"])
-    return Fomm(detector, generator.fold(dtype_of(options["precision"])), motion)
+    return Fomm(detector, generator.fold(dtype_of(options["precision"])), motion_options(options))
 
 
-def own(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A file's tensors without what only training needs."""
+def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The two networks' tensors alone, without what a training state holds beside them."""
     return {name: value for name, value in tensors.items() if not name.startswith(_TRAINING)}
 
 
 def networks(tensors: Mapping[str, Tensor], *, align_corners: bool = False) -> tuple[KeypointDetector, Generator]:
     """Detector and generator in their plain form, frozen."""
-    kept = own(tensors)
     detector, generator = KeypointDetector(jacobian=True), Generator(align_corners=align_corners)
-    parts = {"kp_detector.": detector, "generator.": generator}
-    stray = sorted(name for name in kept if not name.startswith(tuple(parts)))
-    if stray:
-        raise MagPlusError(f"These weights do not fit FOMM: {len(stray)} unexpected ({', '.join(stray[:3])}).")
-    for prefix, network in parts.items():
-        inside = {name.removeprefix(prefix): value for name, value in kept.items() if name.startswith(prefix)}
-        load_strictly(network, inside, what=f"FOMM's {prefix.rstrip('.')}")
-        network.train(False).requires_grad_(False)
+    load_parts({"kp_detector": detector, "generator": generator}, tidy(tensors), what="FOMM")
     return detector, generator

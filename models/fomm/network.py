@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..contracts import DriveResult, Framing, Guides
 from ..errors import MagPlusError
-from ..keypoints.detector import KeypointDetector
+from ..keypoints.detector import KeypointDetector, check_sides
 from ..keypoints.motion import Keypoints, MotionOptions, movement_scale, nearest, transfer
 from ..precision import check_precision
 from .generator import Generator
@@ -20,9 +20,6 @@ FRAMING = Framing(scale=1.2, shift_y=0.0, size=256)
 
 BATCH = 4
 """Frames on the device at once."""
-
-STEP = 128
-"""Sides must be multiples of it: 4 in front of the hourglass, 2 to the fifth inside."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +60,7 @@ class Fomm:
         if len(sources) != 1:
             raise MagPlusError(f"FOMM takes one source picture, not {len(sources)}.")
         check_precision(self.generator.dtype, sources.device)
-        height, width = sources.shape[-2:]
-        if height % STEP or width % STEP:
-            raise MagPlusError(f"FOMM cannot take {width} x {height} px: give sides that are multiples of {STEP}.")
+        check_sides(sources, of="FOMM")
         return FommSource(
             features=self.generator.encode(sources),
             small=self.generator.dense_motion_network.down(sources),

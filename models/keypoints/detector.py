@@ -10,12 +10,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..errors import MagPlusError
 from .blocks import AntiAliasDown, Hourglass
 from .motion import Keypoints
 
 KEYPOINTS = 10
 FEATURES = 35
 TEMPERATURE = 0.1
+STEP = 128
+"""Sides must be multiples of it: 4 in front of the hourglass, 2 to the fifth inside."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,13 @@ class KeypointDetector(nn.Module):
             return None
         maps = self.jacobian(features).unflatten(1, (KEYPOINTS, 4))
         return torch.einsum("nkhw,nkjhw->nkj", heatmaps, maps).unflatten(2, (2, 2))
+
+
+def check_sides(pictures: Tensor, *, of: str) -> None:
+    """Refuse pictures ``(N, 3, H, W)`` of a size that the model ``of`` cannot take."""
+    height, width = pictures.shape[-2:]
+    if height % STEP or width % STEP:
+        raise MagPlusError(f"{of} cannot take {width} x {height} px: give sides that are multiples of {STEP}.")
 
 
 def inclusive_grid(height: int, width: int, like: Tensor) -> Tensor:

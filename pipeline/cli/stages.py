@@ -20,7 +20,7 @@ from ..face.frame import box_guides, frame_side, frame_sources
 from ..face.sides import Sides
 from ..log import log
 from ..measure import MotionCurve, compare, comparison_report, curve_csv, curve_report, measure_clip, whole_frame_box
-from ..media import FileClip, motion_survival, open_clip, provenance, read_image, write_sidecar
+from ..media import SYNTHETIC, FileClip, motion_survival, open_clip, provenance, read_image, write_sidecar
 from ..motion.animate import animate, resolve_reference
 from ..motion.auto import Evidence, choose, restore
 from ..motion.encoded import EncodedSources
@@ -256,7 +256,7 @@ def _write(
 ) -> None:
     """Write the result and, beside it, where it came from."""
     settings = {"command": arguments.name, "reference": arguments.reference, **settings}
-    writer = shared.writer_for(arguments, clip, {"comment": f"synthetic: made with magplus {json.dumps(settings)}"})
+    writer = shared.writer_for(arguments, clip, {"comment": f"{SYNTHETIC} {json.dumps(settings)}"})
     check_free(Path(f"{writer.path}.json"), overwrite=arguments.overwrite)
     record = provenance(inputs=[arguments.input, *inputs], weights=weights, settings=settings)
     with ExitStack() as stack:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...models import checkpoint as files
 from ...models.errors import MagPlusError
-from ...models.registry import BACKBONES, identify
+from ...models.registry import BACKBONES, identify, join
 from ..render import render_table
 from .arguments import Parser
 
@@ -21,8 +21,8 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     inspect = commands.add_parser("inspect", help="say what a weights file is")
     inspect.add_argument("file", metavar="FILE")
     inspect.set_defaults(command=inspect_file)
-    convert = commands.add_parser("convert", help="turn a weights file into safetensors")
-    convert.add_argument("file", metavar="FILE")
+    convert = commands.add_parser("convert", help="turn weights files into one safetensors file")
+    convert.add_argument("files", nargs="+", metavar="FILE", help="a weights file, or all those of one model")
     convert.add_argument("out", metavar="OUT.safetensors")
     convert.add_argument("--overwrite", action="store_true", help="replace an existing file")
     convert.set_defaults(command=convert_file)
@@ -67,15 +67,18 @@ def inspect_file(arguments: argparse.Namespace) -> None:
 
 
 def convert_file(arguments: argparse.Namespace) -> None:
-    """Write the tensors of a known network as safetensors, without what only its training needed."""
+    """Write the tensors of a known network as safetensors, those of all files of one model together.
+
+    What only its training needed stays behind.
+    """
     out = Path(arguments.out)
     if out.suffix != ".safetensors":
         raise MagPlusError(f"{out}: the result must be named *.safetensors.")
     if out.exists() and not arguments.overwrite:
         raise MagPlusError(f"{out} exists. Choose another name or give --overwrite.")
-    checkpoint = files.read_checkpoint(arguments.file)
-    architecture = identify(checkpoint)
-    architecture.build(checkpoint.tensors)
-    metadata = {**checkpoint.metadata, "architecture": architecture.name, "source_sha256": checkpoint.sha256}
-    files.write_safetensors(architecture.own(checkpoint.tensors), out, metadata)
+    joined = join([files.read_checkpoint(file) for file in arguments.files])
+    architecture = identify(joined)
+    architecture.build(joined.tensors)
+    metadata = {**joined.metadata, "architecture": architecture.name, "source_sha256": joined.sha256}
+    files.write_safetensors(joined.tensors, out, metadata)
     sys.stdout.write(f"{out}: {architecture.title}, sha256 {files.sha256_of(out)}\n")

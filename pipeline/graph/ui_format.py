@@ -20,6 +20,8 @@ NOTES = frozenset({"Note", "MarkdownNote"})
 REROUTE, PRIMITIVE = "Reroute", "PrimitiveNode"
 INPUT_SIDE, OUTPUT_SIDE = -10, -20
 """Ids that stand for a subgraph's own inputs and outputs in its links."""
+INPUT_WIDGET = "-1"
+"""In the page's list of a subgraph's widgets: this one is an input."""
 DEEPEST, NESTED = 100, 20
 """Reroutes and subgraphs in a row beyond which a workflow runs in a circle."""
 
@@ -123,7 +125,8 @@ def _origin(scope: _Scope, origin: int, slot: int, depth: int) -> Link | Muted |
         raise MagPlusError("The reroutes of this workflow run in a circle. Open it in ComfyUI and repair it.")
     if origin == INPUT_SIDE and scope.outside is not None:
         outer, node = scope.outside
-        return _through(outer, _input_named(node, scope.names[slot], slot), depth)
+        found = _through(outer, _input_named(node, scope.names[slot]), depth)
+        return _promoted(scope, node, scope.names[slot]) if found is None else found
     return _from_node(scope, scope.nodes[origin], slot, depth)
 
 
@@ -147,10 +150,33 @@ def _through(scope: _Scope, entry: Mapping[str, Any] | None, depth: int) -> Link
     return None if link is None else _source(scope, link, depth + 1)
 
 
-def _input_named(node: Mapping[str, Any], name: str, slot: int) -> Mapping[str, Any] | None:
-    inputs = node.get("inputs") or []
-    named = [one for one in inputs if one["name"] == name]
-    return named[0] if named else (inputs[slot] if slot < len(inputs) else None)
+def _input_named(node: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
+    return next((one for one in node.get("inputs") or [] if one["name"] == name), None)
+
+
+def _promoted(inside: _Scope, node: Mapping[str, Any], name: str) -> _Value | None:
+    """What a subgraph node itself says for an input that it shows as a widget; None leaves it to the node inside.
+
+    Values are stored by name, or in the order in which the page lists those widgets. A widget that is shown without
+    being an input is stored in the node inside.
+    """
+    named = node.get("widgets_values_named") or {}
+    if name in named:
+        return _Value(named[name])
+    listed = (node.get("properties") or {}).get("proxyWidgets")
+    shown = _widget_inputs(inside) if listed is None else [entry for where, entry in listed if where == INPUT_WIDGET]
+    values = dict(zip(shown, node.get("widgets_values") or [], strict=False))
+    return _Value(values[name]) if name in values else None
+
+
+def _widget_inputs(inside: _Scope) -> list[str]:
+    """Names of a subgraph's inputs that end at a widget, in their order."""
+    slots = {
+        slot
+        for origin, slot, target, place in inside.links.values()
+        if origin == INPUT_SIDE and target in inside.nodes and "widget" in inside.nodes[target]["inputs"][place]
+    }
+    return [name for slot, name in enumerate(inside.names) if slot in slots]
 
 
 def _passed_through(node: Mapping[str, Any], slot: int) -> Mapping[str, Any] | None:

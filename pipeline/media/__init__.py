@@ -2,7 +2,7 @@
 
 from .audio import Audio, AudioBuffer, AudioTrack, open_audio
 from .formats import FFV1, FFV1_8BIT, FORMATS, H264, H264_444, JPEG, NPY, PNG, PNG16, Format, format_for
-from .provenance import provenance, sha256, write_sidecar
+from .provenance import SYNTHETIC, provenance, sha256, write_sidecar
 from .reader import FileClip, open_clip
 from .stills import read_image, read_mask
 from .survival import Survival, motion_survival
@@ -19,6 +19,7 @@ __all__ = [
     "NPY",
     "PNG",
     "PNG16",
+    "SYNTHETIC",
     "Audio",
     "AudioBuffer",
     "AudioTrack",

@@ -19,9 +19,12 @@ from ... import __version__
 from ...models.errors import MagPlusError
 from .partial import Partial
 
+SYNTHETIC = "synthetic: made with magplus"
+"""How the comment of every written clip begins, so that its picture is not taken for a recording."""
+
 
 def provenance(
-    *, inputs: Iterable[str | Path], weights: Iterable[str | Path], settings: Mapping[str, Any]
+    *, inputs: Iterable[str | Path] = (), weights: Iterable[str | Path] = (), settings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Record of a run: program versions, SHA-256 of inputs and weights, settings (factors among them), UTC time.
 

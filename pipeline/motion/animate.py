@@ -44,7 +44,7 @@ def animate(
     reference_guides = _sliced(guides, reference, reference + 1, count)
     drive_state = backbone.set_reference(source_state, driver.frame(reference), reference_guides)
     done = 0
-    for chunk in driver.chunks(CHUNK):
+    for chunk in driver.chunks(getattr(backbone, "frames_at_once", CHUNK)):
         result = backbone.drive(drive_state, chunk, _sliced(guides, done, done + len(chunk), count))
         for frame in result.frames:
             done += 1

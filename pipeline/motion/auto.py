@@ -53,11 +53,12 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """Chunks ``(n, 3, H, W)`` at the wanted intensity, the factor, and the gain that it undoes."""
+    """Chunks ``(n, 3, H, W)`` at the wanted intensity, the factor, the gain that it undoes, the face if it is known."""
 
     chunks: Iterator[Tensor]
     factor: float
     gain: float
+    box: FaceBox | None
 
 
 def restore(
@@ -88,8 +89,10 @@ def restore(
         gain = alpha
     factor = intensity / gain
     if portrait is None or sides is None:
+        box = evidence.generated_box or (sides.box_on_square(generated.info) if sides else None)
         chunks = demagnify(generated, magnifier, factor=factor, reference=reference, progress=progress)
     else:
+        box = sides.source.box
         chunks = demagnify_onto(
             portrait,
             generated,
@@ -99,7 +102,7 @@ def restore(
             reference=reference,
             progress=progress,
         )
-    return Restored(chunks=chunks, factor=factor, gain=gain)
+    return Restored(chunks=chunks, factor=factor, gain=gain, box=box)
 
 
 def measured_gain(

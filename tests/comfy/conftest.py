@@ -10,6 +10,7 @@ import os
 import shutil
 from pathlib import Path
 
+import flowmag_files
 import pytest
 from comfy_page import Page
 from comfy_server import PACK, ROOT, Server
@@ -20,20 +21,20 @@ def _chromium():
     return named or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-def _missing(path):
-    """Why the tests of a file cannot run, or None."""
+def _missing(item):
+    """Why a test cannot run, or None."""
     if not os.environ.get("COMFYUI_DIR"):
         return "COMFYUI_DIR is not set: it names a checkout of ComfyUI (see tests/comfy/conftest.py)"
-    if path.name.startswith("test_page") and importlib.util.find_spec("playwright") is None:
+    if "page" in item.fixturenames and importlib.util.find_spec("playwright") is None:
         return "playwright is not installed: pip install playwright"
-    if path.name.startswith("test_page") and _chromium() is None:
+    if "page" in item.fixturenames and _chromium() is None:
         return "no Chromium was found: install it, or name it with CHROMIUM"
     return None
 
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if Path(__file__).parent in item.path.parents and (reason := _missing(item.path)):
+        if Path(__file__).parent in item.path.parents and (reason := _missing(item)):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
@@ -57,9 +58,16 @@ def comfy(tmp_path_factory):
         python=os.environ.get("COMFY_PYTHON"),
         pythonpath=os.environ.get("COMFY_PYTHONPATH"),
     )
+    _put_weights(server.base / "models" / "magplus")
     server.start()
     yield server
     server.stop()
+
+
+def _put_weights(folder):
+    """What the template for FlowMag asks for: not the released weights, but some that magnify four times."""
+    folder.mkdir()
+    flowmag_files.saved(folder / "flowmag_raft.safetensors", flowmag_files.linear(4.0))
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from comfy_server import PACK
 
 IDS = {
     "MagPlusLoadVideo", "MagPlusSaveVideo", "MagPlusLoadMagnifier", "MagPlusMagnify", "MagPlusFlowTransfer",
-    "MagPlusAnimate", "MagPlusDemagnify", "MagPlusCompareClips", "MagPlusMotionReport",
+    "MagPlusFOMM", "MagPlusFSRT", "MagPlusAnimate", "MagPlusDemagnify", "MagPlusCompareClips", "MagPlusMotionReport",
 }  # fmt: skip
 
 
@@ -70,3 +70,21 @@ def test_what_a_user_did_wrong_is_told_in_our_words(comfy):
     )
     assert run.status == "execution_error"
     assert "has no frame 9: it has 4 frames" in run.error
+
+
+def test_missing_weights_are_told_with_their_source(comfy):
+    write_clip(comfy.base / "input" / "weightless.mkv", moving_frames(4), Fraction(25))
+    run = comfy.run(
+        complete(
+            comfy,
+            {
+                "1": node("MagPlusLoadVideo", file="weightless.mkv"),
+                "2": node("MagPlusLoadMagnifier", weights="absent.safetensors"),
+                "3": node("MagPlusMagnify", images=["1", 0], magnifier=["2", 0], alpha_mode="number"),
+                "4": node("PreviewImage", images=["3", 0]),
+            },
+        )
+    )
+    assert run.status == "refused"
+    assert "no file absent.safetensors in models/magplus" in str(run.error)
+    assert "raft_chkpt_00140.pth" in str(run.error)

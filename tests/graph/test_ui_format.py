@@ -108,6 +108,33 @@ def test_subgraphs(toys, mode):
     assert execute(graph, toys.types)[0].shown["text"] == [2 if mode == BYPASSED else 2 * 10 * 3]
 
 
+@pytest.mark.parametrize(
+    ("kept", "times"),
+    [
+        ({"widgets_values": [5], "widgets_values_named": {"times": 5}}, 5),
+        ({"widgets_values": [5]}, 5),
+        ({"widgets_values": [5], "properties": {"proxyWidgets": [["2", "times"], ["-1", "times"]]}}, 5),
+        ({"widgets_values": [], "properties": {"proxyWidgets": [["2", "times"]]}}, 3),
+        ({}, 3),
+    ],
+)
+def test_widgets_shown_on_a_subgraph(toys, kept, times):
+    """Each release of the page keeps their values elsewhere."""
+    inner = Page(objects=True)
+    inner.node("Sum", [("a", "INT", (-10, 0)), ("times", "INT", (-10, 1))], values=[3])
+    inner.nodes[0]["inputs"][1]["widget"] = {"name": "times"}
+    inner.link(1, 0, -20, 0, "INT")
+    ports = [{"name": "a", "type": "INT"}, {"name": "times", "type": "INT"}]
+    definition = {**inner.data(), "id": "uuid", "name": "Scale", "inputs": ports, "outputs": [{"name": "INT"}]}
+    page = Page()
+    one = page.node("Number", values=[0, "fixed", 2, "calm"])
+    sub = page.node("uuid", [("a", "INT", (one, 0))])
+    page.nodes[-1].update(kept)
+    page.node("Show", [("value", "*", (sub, 0))], outputs=())
+    graph = to_graph(page.data(definitions={"subgraphs": [definition]}), toys.types)
+    assert execute(graph, toys.types)[0].shown["text"] == [2 * times]
+
+
 def test_circles_of_reroutes_and_broken_files_are_explained(toys):
     page = Page()
     page.node("Reroute", [("", "*", (2, 0))], outputs=("INT",))

@@ -66,7 +66,7 @@ def test_look_alikes_are_refused_by_name(tmp_path, keys, name):
     torch.save(dict.fromkeys(keys, EMPTY), path)
     with pytest.raises(MagPlusError, match=name) as caught:
         load_backbone("fomm", [path], {})
-    assert "does not have" in str(caught.value) and "fomm" in str(caught.value)
+    assert "does not have it" in str(caught.value) and "fomm" in str(caught.value)
 
 
 def test_only_one_file_is_taken():

@@ -146,7 +146,7 @@ def test_the_encoded_portrait_is_kept_across_alpha(pack, small, portrait, chain)
 
 
 def test_de_magnify_closes_the_loop(pack, small, portrait, chain):
-    images, factor, gain = pack.run(
+    images, factor, gain, face_box = pack.run(
         "MagPlusDemagnify", generated=chain["frames"], original=small, magnified=chain["magnified"], crop=chain["crop"],
         portrait=portrait, pixels="source",
     )  # fmt: skip
@@ -154,9 +154,10 @@ def test_de_magnify_closes_the_loop(pack, small, portrait, chain):
     assert factor * gain == pytest.approx(1)
     assert gain == pytest.approx(chain["alpha"], rel=0.1)
     assert torch.equal(images[0], portrait[0])
+    assert face_box == pytest.approx(PORTRAIT_BOX | {"angle": 0.0})
     plot, report, found = pack.run(
         "MagPlusMotionReport", fps=100.0, input_clip=small, magnified_clip=chain["magnified"],
-        generated_clip=chain["frames"], restored_clip=images, crop=chain["crop"],
+        generated_clip=chain["frames"], restored_clip=images, crop=chain["crop"], restored_box=face_box,
     )  # fmt: skip
     numbers = json.loads(report)
     assert found == pytest.approx(1, abs=0.1)
@@ -169,7 +170,8 @@ def test_de_magnify_closes_the_loop(pack, small, portrait, chain):
 
 def test_intensity_nought_gives_the_portraits_own_bits(pack, portrait, chain):
     given = {"generated": chain["frames"], "factor_mode": "number", "alpha": 8.0, "intensity": 0.0}
-    images, factor, gain = pack.run("MagPlusDemagnify", **given, pixels="source", crop=chain["crop"], portrait=portrait)
+    to_source = {"pixels": "source", "crop": chain["crop"], "portrait": portrait}
+    images, factor, gain, _ = pack.run("MagPlusDemagnify", **given, **to_source)
     assert (factor, gain) == (0.0, 8.0)
     assert torch.equal(images, portrait.expand_as(images))
     still = pack.run("MagPlusDemagnify", **given)[0]
@@ -189,6 +191,26 @@ def test_what_de_magnify_lacks_is_named(pack, small, portrait, chain):
     for wires, words in cases:
         with pytest.raises(pack.error, match=words):
             pack.run("MagPlusDemagnify", generated=frames, **wires)
+
+
+def test_a_square_portrait_is_not_taken_for_the_generators_square(pack, small, chain):
+    """A portrait as large as the generated clip: only De-magnify knows which of both its result shows."""
+    portrait = torch.rand(1, 256, 256, 3)
+    given = {"backbone": chain["backbone"], "source": portrait, "driving": small, "driving_box": BOX}
+    frames, _, _, _, crop = pack.run(
+        "MagPlusAnimate", **given, source_box={"x": 90, "y": 80, "width": 70, "height": 90}
+    )
+    clips = {"generated": frames, "factor_mode": "number", "crop": crop}
+    boxes = [
+        pack.run("MagPlusDemagnify", **clips, **more)[3] for more in ({}, {"pixels": "source", "portrait": portrait})
+    ]
+    assert boxes[1]["width"] == pytest.approx(70)
+    assert boxes[0]["width"] == pytest.approx(70 * 256 / (1.6 * 90))
+    widths = []
+    for box in boxes:
+        report = pack.run("MagPlusMotionReport", restored_clip=frames, crop=crop, restored_box=box)[1]
+        widths.append(json.loads(report)["curves"]["restored"]["face_box"]["width"])
+    assert widths == pytest.approx([boxes[0]["width"], 70])
 
 
 def test_report_without_motion_to_compare(pack, small):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 from fractions import Fraction
 from types import SimpleNamespace
 
@@ -101,6 +102,17 @@ def test_the_preview_carries_the_graph_as_core_writes_it(pack, small):
         assert sum(1 for _ in container.decode(video=0)) == len(small)
 
 
+def test_what_is_written_says_that_it_is_synthetic(pack, small):
+    master = pack.run("MagPlusSaveVideo", hidden=GRAPH, images=small, fps=25.0, check_preview=False)[1]
+    record = json.loads(pathlib.Path(f"{master}.json").read_text())
+    assert record["synthetic"] is True
+    assert record["settings"] == {"format": "ffv1", "rate": "25/1", "prompt": GRAPH.prompt}
+    for path in (master, master.replace("_.mkv", "_preview.mp4")):
+        with av.open(path) as container:
+            found = {key.lower(): value for key, value in container.metadata.items()}
+        assert found["comment"].startswith("synthetic: made with magplus")
+
+
 def test_it_tells_what_survived_in_the_preview(standalone, small):
     """Half a pixel survives H.264 to a good part; a hundredth of it does not, and a still clip has no motion."""
 
@@ -168,4 +180,4 @@ def test_cancel_leaves_no_file(standalone, small, stage_tick):
     assert saved_files(standalone) == []
     hooks.progress = lambda *_: None
     standalone.run("MagPlusSaveVideo", images=small, fps=25.0)
-    assert saved_files(standalone) == ["clip_00001_.mkv", "clip_00001_preview.mp4"]
+    assert saved_files(standalone) == ["clip_00001_.mkv", "clip_00001_.mkv.json", "clip_00001_preview.mp4"]

@@ -40,7 +40,7 @@ def test_stills_have_no_motion_to_lose(tmp_path):
     saved = save_clip(still, tmp_path / "still_", master=MASTERS["h264"], reference=0)
     assert math.isnan(saved.survival.gain)
     assert saved.preview == saved.master
-    assert [path.name for path in tmp_path.iterdir()] == ["still_.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["still_.mp4", "still_.mp4.json"]
 
 
 def test_nothing_is_replaced(clip, tmp_path):

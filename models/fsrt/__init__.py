@@ -1,0 +1,1 @@
+"""FSRT, the Facial Scene Representation Transformer, written from a description of it alone (clean room)."""
