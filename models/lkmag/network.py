@@ -133,32 +133,50 @@ class LKMag(nn.Module):
             displacement = now.displacement + (evidence.steps * weights[:, :, None]).sum(1)
         return Estimate(displacement=displacement, error=(evidence.error * weights).sum(1))
 
-    def render(self, state: LKState, frames: Tensor, displacement: Tensor, mask: Tensor | None = None) -> Tensor:
+    def render(
+        self,
+        state: LKState,
+        frames: Tensor,
+        displacement: Tensor,
+        mask: Tensor | None = None,
+        part: Tensor | None = None,
+    ) -> Tensor:
         """Frames ``(N, 3, H, W)`` whose material points stand at alpha times ``displacement`` from the reference.
 
-        Where ``mask`` (``(H, W)`` or ``(N, H, W)``) is below 1, alpha goes linearly to 1.
+        Where ``mask`` (``(H, W)`` or ``(N, H, W)``) is below 1, alpha goes linearly to 1. With ``part`` alpha acts on
+        that part of the displacement alone.
 
         Reference and frame are sampled at the same material points; their difference is appearance that is no motion.
         It follows alpha up to 1 and stays at full strength beyond, except where it is no larger than noise.
         """
-        warps = self.warps(state, frames, displacement, mask)
+        warps = self.warps(state, frames, displacement, mask, part)
         if self.refiner is None:
             return warps.blended().clamp(0, 1)
         parts = [self.refiner(warps.rows(rows))[..., kept, :] for rows, kept in bands(*frames.shape[-2:])]
         return torch.cat(parts, 2).clamp(0, 1)
 
-    def warps(self, state: LKState, frames: Tensor, displacement: Tensor, mask: Tensor | None = None) -> Warps:
+    def warps(
+        self,
+        state: LKState,
+        frames: Tensor,
+        displacement: Tensor,
+        mask: Tensor | None = None,
+        part: Tensor | None = None,
+    ) -> Warps:
         """What `render` blends, from its arguments."""
         coefficients = spline_coefficients(frames.float())
         alpha = state.alpha
         if mask is not None:
             alpha = 1 + mask.to(frames).view(-1, 1, *mask.shape[-2:]) * (alpha - 1)
-        origin = invert(alpha * displacement)
+        wanted = alpha * displacement if part is None else displacement + (alpha - 1) * part
+        origin = invert(wanted)
         at_origin = sample_linear(displacement, origin)
         still = sample_spline(state.coefficients.expand(len(frames), -1, -1, -1), origin)
         moved = sample_spline(coefficients, origin + at_origin)
         blend, noise = _share_of_frame(still, moved, alpha)
-        return Warps(still=still, moved=moved, motion=alpha * at_origin, alpha=alpha, blend=blend, noise=noise)
+        return Warps(
+            still=still, moved=moved, motion=sample_linear(wanted, origin), alpha=alpha, blend=blend, noise=noise
+        )
 
     def run(self, state: LKState, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         """Magnified frames ``(N, 3, H, W)`` in [0, 1], ``mask`` as in `render`."""

@@ -49,6 +49,11 @@ def _add_magnify(parser: Parser) -> None:
     parser.add_argument(
         "--grow-mask", type=_pixels, default=0, metavar="PX", help="spread the mask by so many px (city-block distance)"
     )
+    parser.add_argument(
+        "--band",
+        metavar="LOW,HIGH",
+        help="magnify only motion of these frequencies in Hz; 0,HIGH or LOW, leave one end open",
+    )
     shared.add_face(parser, "driver")
     shared.add_magnifier(parser)
     shared.add_reference(parser)
@@ -84,9 +89,16 @@ def magnify_command(arguments: argparse.Namespace) -> None:
         reference=arguments.reference,
         mask=shared.mask_from(arguments.mask),
         grow_mask_px=arguments.grow_mask,
+        band=shared.band_from(arguments.band),
         progress=bar,
     )
-    _write(arguments, clip, chunks, {"alpha": alpha}, weights=[checkpoint.path] if checkpoint else [])
+    _write(
+        arguments,
+        clip,
+        chunks,
+        {"alpha": alpha, "band_hz": arguments.band},
+        weights=[checkpoint.path] if checkpoint else [],
+    )
 
 
 def _add_animate(parser: Parser) -> None:
