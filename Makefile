@@ -27,6 +27,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/flowmag.py
 	$(BIN)/python benchmarks/fomm.py
 	$(BIN)/python benchmarks/fsrt.py
+	$(BIN)/python benchmarks/magnification.py --short
 
 # mypy needs the checkout under its package name, whatever the folder is called.
 lint: $(VENV)/.dev

@@ -134,7 +134,7 @@ class Trainer:
 
     def validate(self) -> Score:
         """Score of the running mean; it is added to the history."""
-        score = validate(self.average, self.recipe.seed)
+        score = validate(self.average)
         self.history.append({"step": float(self.step), "cpu_s": self.cpu_s, **asdict(score)})
         return score
 

@@ -124,4 +124,5 @@ def _light(rng: Rng, clean: Tensor, alpha: float) -> Tensor:
 def _jpeg(picture: Tensor, quality: int) -> Tensor:
     pixels = (picture * 255).round().byte().permute(1, 2, 0).numpy()
     _, code = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return torch.from_numpy(cv2.imdecode(code, cv2.IMREAD_COLOR).copy()).permute(2, 0, 1).float() / 255
+    read = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
+    return torch.from_numpy(read).permute(2, 0, 1).float() / 255

@@ -32,8 +32,8 @@ def plane_waves(rng: Rng, *, shortest_px: float = 4.0, longest_px: float = 80.0,
     wave = _tensor(math.tau / wavelength * np.stack([np.cos(angle), np.sin(angle)]))
     weight = wavelength ** rng.uniform(0.5, 1.3)
     weight = weight / np.sqrt((weight**2).sum())
-    mix = rng.normal(size=(2, count, 3)) * 0.4 + rng.normal(size=(2, count, 1))
-    mix = _tensor(rng.uniform(0.05, 0.2) * weight[:, None] * mix)
+    colour = rng.normal(size=(2, count, 3)) * 0.4 + rng.normal(size=(2, count, 1))
+    mix = _tensor(rng.uniform(0.05, 0.2) * weight[:, None] * colour)
 
     def colours(at: Tensor) -> Tensor:
         phase = at @ wave
@@ -186,5 +186,5 @@ def random_texture(rng: Rng, size_px: float, kind: str | None = None) -> Texture
             strength=rng.uniform(0.06, 0.2),
         )
         if kind == "text":
-            texture = strokes(rng, faded(texture, 0.3, rng.uniform(0.6, 0.9, 3)), size_px=size_px)
-    return faded(texture, rng.uniform(0.3, 1), rng.uniform(0.3, 0.7, 3)) if rng.uniform() < 0.4 else texture
+            texture = strokes(rng, faded(texture, 0.3, rng.uniform(0.6, 0.9, 3).tolist()), size_px=size_px)
+    return faded(texture, rng.uniform(0.3, 1), rng.uniform(0.3, 0.7, 3).tolist()) if rng.uniform() < 0.4 else texture
