@@ -67,15 +67,16 @@ class MotionError:
         )
         xx, xy, yy = gaussian_blur(products, self.WINDOW_PX)[0]
         smallest = (xx + yy) / 2 - (((xx - yy) / 2).square() + xy.square()).sqrt()
-        self._counted = inner(smallest > TEXTURE)
+        self.counted = inner(smallest > TEXTURE)
+        """Points whose place can be told, of the inner part."""
         # In a picture of almost nothing but flat areas no place can be told.
-        self._usable = float(self._counted.float().mean()) > 0.02
+        self._usable = float(self.counted.float().mean()) > 0.02
 
     def __call__(self, picture: Tensor) -> float:
         """Mean end-point error in px of all points whose place can be told; nan where there are too few."""
         if not self._usable:
             return float("nan")
-        return float(inner(self._error(picture.mean(0)[None, None])).square().sum(0).sqrt()[self._counted].mean())
+        return float(inner(self._error(picture.mean(0)[None, None])).square().sum(0).sqrt()[self.counted].mean())
 
     def _error(self, grey: Tensor) -> Tensor:
         """Displacement ``(2, H, W)`` from where a point should be to where it is."""

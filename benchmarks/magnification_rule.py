@@ -24,7 +24,7 @@ def judge(results: Results, ours, *, size: int, seed: int) -> list[str]:
     """One line of text per part of the rule; those that begin with MISSED say by how much."""
     told = []
     for line, found in results.items():
-        told += _against_rivals(line, found)
+        told += against_rivals(line, found)
         told += _noise(line, found)
     told += _gains(results)
     told += round_trip(ours, size=size, seed=seed)
@@ -46,7 +46,8 @@ def _line(line: Line) -> str:
     return f"alpha {alpha:g}, {camera}" if alpha >= 1 else f"alpha 1/{1 / alpha:g}, {camera}"
 
 
-def _against_rivals(line: Line, found: Mapping[str, Mapping[str, float]]) -> list[str]:
+def against_rivals(line: Line, found: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """PSNR and end-point error of one line."""
     slack = CLEAN_SLACK_DB if line[1] in CLEAN_CAMERAS else 0.0
     best = max(RIVAL_NAMES, key=lambda name: found[name]["psnr"])
     least = min(RIVAL_NAMES, key=lambda name: found[name]["error_px"])
