@@ -53,7 +53,8 @@ class Refiner(nn.Module):
 
     Its last layer starts at zero, which leaves the prior's blend exactly as it is. At alpha 1 and 0 it stays so after
     training too: there the frame and the reference are wanted, not what they could have been without noise. The
-    residual is counted in units of the noise, so that clean pictures are left alone without having to learn it.
+    residual is counted in units of the noise and of the difference between both pictures, so that clean pictures are left
+    alone without having to learn it.
     """
 
     def __init__(self, *, width: int = 40) -> None:
@@ -74,11 +75,12 @@ class Refiner(nn.Module):
         height, width = moved.shape[-2:]
         length = motion.square().sum(1, keepdim=True).add(1e-8).sqrt()
         log_alpha = warps.alpha.clamp(min=1 / 32).log2() / 5
-        unit = 2 * warps.noise + LEAST_RESIDUAL
-        difference = torch.tanh((moved - still) / (2 * unit))
+        scale = 2 * warps.noise + LEAST_RESIDUAL
+        unit = scale + OCCLUSION * (moved - still).abs().mean(1, keepdim=True).detach()
+        difference = torch.tanh((moved - still) / (2 * scale))
         plane = torch.zeros_like(blend)
         colours = [still - 0.5, warps.blended() - 0.5, difference]
-        features = torch.cat([*colours, motion / 8, length / 8, blend, plane + log_alpha, plane + unit.log() / 4], 1)
+        features = torch.cat([*colours, motion / 8, length / 8, blend, plane + log_alpha, plane + scale.log() / 4], 1)
         features = F.pad(features, (0, width % _BLOCK, 0, height % _BLOCK), mode="replicate")
         out = F.pixel_shuffle(self.head(self.body(F.pixel_unshuffle(features, _BLOCK))), _BLOCK)[..., :height, :width]
         out = out * _gate(warps.alpha)
@@ -86,8 +88,11 @@ class Refiner(nn.Module):
         return torch.lerp(still, moved, share) + unit * out[:, 1:]
 
 
-LEAST_RESIDUAL = 0.004
-"""Unit of the residual in pictures without noise: one level of 8 bits."""
+LEAST_RESIDUAL = 0.001
+"""Unit of the residual in pictures without noise: a quarter of a level of 8 bits."""
+
+OCCLUSION = 0.25
+"""Part of the difference of both pictures that the unit grows by: where something was hidden, more is to be repaired."""
 
 
 def _gate(alpha: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from .prior import WINDOWS_PX, Evidence, trust_logits
 
 DILATIONS = (1, 2, 4, 2, 1)
 MAX_CORRECTION_PX = 0.25
-"""Bound of the free correction, in px of the level: the network chooses among measurements and invents no motion."""
+"""Bound of the free correction, in px of the level: the network chooses among measurements and invents no motion. Nor
+may it correct by more than the prior's own expected error."""
 
 _CHOICES = len(WINDOWS_PX) + 1
 _FEATURES = 2 * len(WINDOWS_PX) + _CHOICES + 3
@@ -24,7 +25,8 @@ class WindowWeigher(nn.Module):
 
     Its last layer starts at zero, which leaves the prior exactly as it is: softmax weights from the prior's own
     expected errors, gain 1, correction 0. The gain in (0, 2) takes the place of a "no motion" class: it can shrink a
-    motion to nothing, and it carries no bias towards zero before it has learned one.
+    motion below the noise floor to nothing. Above the floor it is 1 by construction, whatever was learned: its distance
+    to 1 is multiplied by the share of the expected error in the squared length of what was measured (Wiener's rule).
     """
 
     def __init__(self, *, width: int = 32) -> None:
@@ -46,11 +48,13 @@ class WindowWeigher(nn.Module):
         out = self.head(self.body(F.avg_pool2d(features, 2)))
         # align_corners=False: pixel areas, not pixel centres, coincide after halving.
         out = F.interpolate(out, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
-        logits = trust_logits(evidence.error) + out[:, :_CHOICES]
-        step = (evidence.steps * logits.softmax(1)[:, :, None]).sum(1)
-        gain = 2 * torch.sigmoid(out[:, _CHOICES : _CHOICES + 1])
-        correction = MAX_CORRECTION_PX * torch.tanh(out[:, _CHOICES + 1 :])
-        return gain * (displacement + step) + correction
+        weights = (trust_logits(evidence.error) + out[:, :_CHOICES]).softmax(1)
+        found = displacement + (evidence.steps * weights[:, :, None]).sum(1)
+        error = (evidence.error * weights).sum(1, keepdim=True).detach()
+        doubt = error / (error + found.detach().square().sum(1, keepdim=True) + 1e-12)
+        gain = 1 + doubt * torch.tanh(out[:, _CHOICES : _CHOICES + 1])
+        reach = error.sqrt().clamp(max=MAX_CORRECTION_PX)
+        return gain * found + reach * torch.tanh(out[:, _CHOICES + 1 :])
 
 
 def _features(evidence: Evidence) -> Tensor:

@@ -33,7 +33,7 @@ TRAINING = 0x7EA1
 class Recipe:
     """Everything a run depends on besides its seed's pictures. ``steps`` may be changed when a run goes on."""
 
-    steps: int = 1800
+    steps: int = 2300
     seed: int = 0
     size_px: int = 72
     batch: int = 8
@@ -45,7 +45,7 @@ class Recipe:
     refiner_width: int = 48
     learning_rate: float = 1.5e-3
     least_rate: float = 5e-5
-    flow_part: float = 0.1
+    flow_part: float = 0.06
     """Part of the steps at the beginning that learn the displacement alone."""
     settle_part: float = 0.25
     """Part of the steps at the end over which the learning rate falls to its least."""

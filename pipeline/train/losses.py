@@ -31,7 +31,7 @@ def flow_loss(found: Sequence[Tensor], truth: Tensor) -> Tensor:
     for index, estimate in enumerate(found):
         scale = (0.5 * _length(truth).mean((1, 2, 3), keepdim=True) + 0.5 * _length(truth)) + LEAST_PX / 2**index
         error = (_length(estimate - truth, 1e-6) / scale).mean((1, 2, 3))
-        total = total + (error + 0.003).log().mean() / 2**index
+        total = total + (error + 0.001).log().mean() / 2**index
         truth = halve(truth) / 2
     return total / sum(2.0**-k for k in range(len(found)))
 
@@ -56,7 +56,7 @@ def picture_loss(picture: Tensor, truth: Tensor) -> Tensor:
     across, down = error.diff(dim=3), error.diff(dim=2)
     slopes = across.square().mean((1, 2, 3)) + down.square().mean((1, 2, 3))
     colours = error.square().mean((1, 2, 3))
-    return 0.5 * ((colours + 1e-6).log() + 0.25 * (slopes + 1e-6).log()).mean()
+    return 0.5 * ((colours + 1e-7).log() + 0.25 * (slopes + 1e-7).log()).mean()
 
 
 def motion_loss(picture: Tensor, batch: Batch) -> Tensor:
