@@ -53,8 +53,8 @@ class Refiner(nn.Module):
 
     Its last layer starts at zero, which leaves the prior's blend exactly as it is. At alpha 1 and 0 it stays so after
     training too: there the frame and the reference are wanted, not what they could have been without noise. The
-    residual is counted in units of the noise and of the difference between both pictures, so that clean pictures are left
-    alone without having to learn it.
+    residual is counted in units of the noise and of the difference between both pictures, so that clean pictures are
+    left alone without having to learn it.
     """
 
     def __init__(self, *, width: int = 40) -> None:
@@ -92,7 +92,7 @@ LEAST_RESIDUAL = 0.001
 """Unit of the residual in pictures without noise: a quarter of a level of 8 bits."""
 
 OCCLUSION = 0.25
-"""Part of the difference of both pictures that the unit grows by: where something was hidden, more is to be repaired."""
+"""Part of the difference of both pictures that the unit grows by: where something was hidden, more is missing."""
 
 
 def _gate(alpha: Tensor) -> Tensor:
