@@ -164,7 +164,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="few lines and small pictures, under a minute")
     parser.add_argument("--seed", type=int, default=DEVELOPMENT_SEED, help=f"the release seed is {RELEASE_SEED}")
-    parser.add_argument("--size", type=int, default=192)
+    parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--scenes", type=int, default=2)
     parser.add_argument("--weights", help="a file instead of the built-in magnifier")
     parser.add_argument("--methods", nargs="+", help="only these")
