@@ -148,11 +148,22 @@ def _list(title: str, names: list[str]) -> str:
     return f"{len(names)} {title} ({', '.join(names[:_SHOWN])}{more})"
 
 
+def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Every tensor with memory of its own: safetensors refuses what a module under two names shares."""
+    seen: set[int] = set()
+    apart = {}
+    for name, value in tensors.items():
+        storage = value.untyped_storage().data_ptr()
+        apart[name] = value.clone() if storage in seen else value.contiguous()
+        seen.add(storage)
+    return {name: value.contiguous() for name, value in apart.items()}
+
+
 def write_safetensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
     """Write a safetensors file; it appears under its name only when it is complete."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, partial, metadata=dict(metadata))
+        save_file(_apart(tensors), partial, metadata=dict(metadata))
         partial.replace(path)
     except (OSError, SafetensorError) as error:
         raise MagPlusError(f"{path} could not be written: {error}. Check the folder and the free space.") from None

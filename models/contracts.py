@@ -1,4 +1,4 @@
-"""What a magnifier and an animation backbone promise to the pipeline.
+"""What a magnifier, a flow estimator and an animation backbone promise to the pipeline.
 
 Frames are float32 RGB in [0, 1], ``(3, H, W)`` for one and ``(N, 3, H, W)`` for several. Displacements are in px,
 ``(N, 2, H, W)`` with channel 0 = x (to the right) and channel 1 = y (downwards). Nothing is kept on ``self`` between
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 Guides = Mapping[str, Any]
 """What a backbone needs beyond pixels, by the names in its ``guide_names``.
@@ -70,6 +70,45 @@ class DisplacementMagnifier(Magnifier, Protocol):
 
         With ``part`` ``(N, 2, H, W)`` alpha acts on that part of the displacement alone, such as a band of frequencies;
         the rest stays as it is.
+        """
+        ...
+
+
+class Learner(Protocol):
+    """A magnifier whose weights are being trained: a copy, so that the one it was made of stays as it is."""
+
+    @property
+    def network(self) -> nn.Module:
+        """All that is trained, and what has a training mode."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """Of Adam, where the user gives none."""
+        ...
+
+    def magnified(self, reference: Tensor, frames: Tensor, alpha: Tensor) -> Tensor:
+        """Magnified ``frames`` of pairs, all ``(N, 3, H, W)``, with one ``alpha`` ``(N,)`` each; gradients pass."""
+        ...
+
+    def magnifier(self) -> Magnifier:
+        """What has been learned so far as a magnifier of its own, frozen, on the CPU."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The same under the names of a weights file."""
+        ...
+
+
+class FlowEstimator(Protocol):
+    """Optical flow, for losses and for measuring. Those that gradients pass through may be used in a loss."""
+
+    name: str
+
+    def flow(self, first: Tensor, second: Tensor, *, quick: bool = False) -> Tensor:
+        """Flow in px ``(N, 2, H, W)`` from each pixel of ``first`` to ``second``, both ``(N, 3, H, W)`` of any size.
+
+        ``quick`` asks a network that searches step by step for the few steps that a loss needs.
         """
         ...
 

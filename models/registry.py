@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from .arflow import arch as arflow
 from .checkpoint import Checkpoint, read_checkpoint
-from .contracts import AnimationBackbone, DisplacementMagnifier, Framing, Magnifier
+from .contracts import AnimationBackbone, DisplacementMagnifier, FlowEstimator, Framing, Learner, Magnifier
 from .errors import MagPlusError
 from .flow_transfer import arch as flow_transfer
 from .flowmag import arch as flowmag
+from .flowmag.learner import FlowMagLearner
 from .fomm import arch as fomm
 from .fsrt import arch as fsrt
 from .lkmag import arch as lkmag
+from .lkmag.learner import LKMagLearner
 from .look_alikes import look_alike
 from .options import Option, read_options
+from .raft import arch as raft
 
 BUILTIN = "builtin"
 """Name that stands for the magnifier that comes with the pack."""
@@ -40,6 +44,8 @@ class Architecture:
     tidy: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
     """Leaves what the network needs, under the names that our safetensors files have."""
     forbidden_keys: frozenset[str] = frozenset()
+    learner: Callable[[Any], Learner] | None = None
+    """How one that was built can be trained on."""
     options: tuple[Option, ...] = ()
     files: tuple[str, ...] = ()
     """What its authors call the files they publish."""
@@ -83,6 +89,7 @@ ARCHITECTURES = (
         title="lkmag, the magnifier of this pack",
         required_keys=lkmag.REQUIRED_KEYS,
         build=lkmag.build,
+        learner=LKMagLearner,
     ),
     Architecture(
         name="flowmag",
@@ -91,6 +98,7 @@ ARCHITECTURES = (
         required_keys=flowmag.REQUIRED_KEYS,
         build=flowmag.build,
         tidy=flowmag.tidy,
+        learner=FlowMagLearner,
         options=flowmag.OPTIONS,
         files=("raft_chkpt_00140.pth", "arflow_chkpt_00140.pth"),
         origin="https://github.com/dangeng/flowmag (links in its README)",
@@ -119,6 +127,24 @@ ARCHITECTURES = (
         forbidden_keys=fsrt.NO_DETECTOR_KEYS,
         build=fsrt.networks,
         tidy=fsrt.tidy,
+    ),
+    Architecture(
+        name="raft",
+        kind="flow estimator",
+        title="RAFT (large), optical flow",
+        required_keys=raft.REQUIRED_KEYS,
+        build=raft.build,
+        files=("raft-things.pth",),
+        origin="https://github.com/princeton-vl/RAFT",
+    ),
+    Architecture(
+        name="arflow",
+        kind="flow estimator",
+        title="ARFlow (PWC-lite), optical flow",
+        required_keys=arflow.REQUIRED_KEYS,
+        build=arflow.build,
+        files=("pwclite_ar.tar (checkpoints/KITTI15)",),
+        origin="https://github.com/lliuz/ARFlow",
     ),
 )
 
@@ -227,9 +253,17 @@ def load_magnifier(
 
 def magnifier_files() -> str:
     """Which files of weights there are for magnifiers, and what works without any."""
-    published = [a for a in ARCHITECTURES if a.kind == "magnifier" and a.files]
-    told = "; ".join(f"{a.name} takes {' or '.join(a.files)} from {a.origin}" for a in published)
-    return f"Of the magnifiers, {told}; '{BUILTIN}' needs no file."
+    return f"Of the magnifiers, {_published('magnifier')}; '{BUILTIN}' needs no file."
+
+
+def estimator_files() -> str:
+    """Which files of weights there are for flow estimators."""
+    return f"Of the flow estimators, {_published('flow estimator')}; a training checkpoint of FlowMag holds one, too."
+
+
+def _published(kind: str) -> str:
+    published = [a for a in ARCHITECTURES if a.kind == kind and a.files]
+    return "; ".join(f"{a.name} takes {' or '.join(a.files)} from {a.origin}" for a in published)
 
 
 def needs_displacement(magnifier: Magnifier, *, purpose: str) -> DisplacementMagnifier:
@@ -239,6 +273,27 @@ def needs_displacement(magnifier: Magnifier, *, purpose: str) -> DisplacementMag
             f"{purpose} needs a magnifier that measures displacement, and {magnifier.name} does not. Use '{BUILTIN}'."
         )
     return magnifier  # type: ignore[return-value]
+
+
+def learner_of(magnifier: Magnifier) -> Learner:
+    """A copy of a magnifier that can be trained."""
+    learners = {a.name: a.learner for a in ARCHITECTURES if a.learner is not None}
+    if magnifier.name not in learners:
+        raise MagPlusError(f"{magnifier.name} cannot be adapted. Give one of: {', '.join(learners)}.")
+    return learners[magnifier.name](magnifier)
+
+
+def load_estimator(name: str | Path) -> tuple[FlowEstimator, Checkpoint]:
+    """The flow estimator in a file, and the file. Of FlowMag's training checkpoints the flow network of the loss."""
+    if not Path(name).is_file():
+        raise MagPlusError(f"There is no weights file {name}. {estimator_files()}")
+    checkpoint = read_checkpoint(name)
+    inner = flowmag.flow_network(checkpoint.tensors)
+    checkpoint = replace(checkpoint, tensors=inner) if inner else checkpoint
+    architecture = identify(checkpoint)
+    if architecture.kind != "flow estimator":
+        raise MagPlusError(f"{name} is {architecture.title}, not a flow estimator. {estimator_files()}")
+    return architecture.build(checkpoint.tensors), checkpoint
 
 
 def load_backbone(

@@ -35,6 +35,16 @@ def spline_coefficients(images: Tensor) -> Tensor:
     return convolve_symmetric(convolve_symmetric(images, _TAPS, 2), _TAPS, 3)
 
 
+def spline_gradient(image: Tensor, dim: int) -> Tensor:
+    """Exact derivative of the cubic spline through the pixels, at the pixels."""
+    coefficients = convolve_symmetric(image, _TAPS, dim)
+    size = image.shape[dim]
+    index = torch.arange(size, device=image.device)
+    after = coefficients.index_select(dim, (index + 1).clamp(max=size - 1))
+    before = coefficients.index_select(dim, (index - 1).clamp(min=0))
+    return (after - before) / 2
+
+
 def sample_linear(images: Tensor, coordinates: Tensor) -> Tensor:
     """Bilinear samples ``(N, C, H', W')`` of ``(N, C, H, W)``."""
     height, width = images.shape[-2:]

@@ -53,7 +53,7 @@ def box_window(box: FaceBox, like: Tensor, fade: float) -> Tensor:
     cos, sin = math.cos(math.radians(box.angle_deg)), math.sin(math.radians(box.angle_deg))
     across = (cos * x + sin * y).abs() / (box.width / 2)
     along = (cos * y - sin * x).abs() / (box.height / 2)
-    return _smooth((1 + fade - across) / fade) * _smooth((1 + fade - along) / fade)
+    return smooth_step((1 + fade - across) / fade) * smooth_step((1 + fade - along) / fade)
 
 
 def border_window(like: Tensor) -> Tensor:
@@ -61,12 +61,12 @@ def border_window(like: Tensor) -> Tensor:
     height, width = like.shape[-2:]
     y = torch.arange(height, dtype=like.dtype, device=like.device)
     x = torch.arange(width, dtype=like.dtype, device=like.device)
-    rows = _smooth(torch.minimum(y, height - 1 - y) / (BORDER * height))
-    columns = _smooth(torch.minimum(x, width - 1 - x) / (BORDER * width))
+    rows = smooth_step(torch.minimum(y, height - 1 - y) / (BORDER * height))
+    columns = smooth_step(torch.minimum(x, width - 1 - x) / (BORDER * width))
     return (rows[:, None] * columns)[None, None]
 
 
-def _smooth(x: Tensor) -> Tensor:
+def smooth_step(x: Tensor) -> Tensor:
     """0 below 0, 1 above 1, with continuous first and second derivatives between."""
     x = x.clamp(0, 1)
     return x**3 * (x * (6 * x - 15) + 10)

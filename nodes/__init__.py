@@ -5,19 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from . import host
+from .adapt import AdaptMagnifier
 from .animate import AnimatePortrait
 from .compare import CompareClips
+from .crop_face import CropFace
 from .demagnify import DemagnifyMotion
 from .generators import FOMM, FSRT, FlowTransfer
+from .load_flow import LoadFlow
 from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
+from .paste_back import PasteBack
+from .region_mask import RegionMask
 from .report import MotionReport
+from .restore_head import RestoreHeadMotion
 from .save_video import SaveVideo
+from .stabilise_head import StabiliseHead
+from .track_face import TrackFace
 
 NODES: tuple[Any, ...] = (
     LoadVideo,
     SaveVideo,
+    TrackFace,
+    CropFace,
+    PasteBack,
+    StabiliseHead,
+    RestoreHeadMotion,
+    RegionMask,
     LoadMagnifier,
     MagnifyMotion,
     FlowTransfer,
@@ -27,6 +41,8 @@ NODES: tuple[Any, ...] = (
     DemagnifyMotion,
     CompareClips,
     MotionReport,
+    LoadFlow,
+    AdaptMagnifier,
 )
 
 

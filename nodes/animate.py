@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ..pipeline.face.clip_crop import ClipCrop
 from ..pipeline.face.given import given_box
 from ..pipeline.face.sides import frame_sides
 from ..pipeline.motion.animate import STRENGTHS, Reference, animate, resolve_reference
@@ -16,6 +17,7 @@ from . import convert, host
 from .host import io
 from .wires import (
     Backbone,
+    BothSides,
     Crop,
     Loaded,
     box_inputs,
@@ -74,6 +76,18 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
                     tooltip="Scales the motion inside the generator: 1 as it is, 1/alpha undoes the magnification "
                     "there instead of at De-magnify Motion, 0 gives a still portrait.",
                 ),
+                Crop.Input(
+                    "source_crop",
+                    optional=True,
+                    tooltip="From Crop Face, where 'source' is its square: tells the face without a box, and lets "
+                    "De-magnify Motion and Paste Back work on the whole portrait.",
+                ),
+                Crop.Input(
+                    "driving_crop",
+                    optional=True,
+                    tooltip="From Crop Face, where 'driving' is its square, steady or following: tells the face "
+                    "without a box.",
+                ),
             ],
             outputs=[
                 io.Image.Output("frames", tooltip="The generated clip: a square at the generator's size."),
@@ -82,7 +96,10 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
                 io.Image.Output(
                     "preview", tooltip="Both face boxes and crops, and the driving face laid over the portrait."
                 ),
-                Crop.Output("crop", tooltip="Where both faces and the square are: for De-magnify and Motion Report."),
+                BothSides.Output("crop", tooltip="How both faces lie: for De-magnify and Motion Report."),
+                Crop.Output(
+                    "portrait_crop", tooltip="The square of the whole portrait that 'frames' show: for Paste Back."
+                ),
             ],
         )
 
@@ -100,6 +117,8 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
         source_mask: Tensor | None = None,
         driving_box: Any = None,
         driving_mask: Tensor | None = None,
+        source_crop: ClipCrop | None = None,
+        driving_crop: ClipCrop | None = None,
         **numbers: float,
     ) -> Any:
         """Frame both sides, drive, show how they were framed."""
@@ -109,7 +128,10 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
             f"{side}_box": given_box(*given[side], numbers_of(numbers, side), reference=reference_index)
             for side in given
         }
-        framed = frame_sides(clip, pictures, backbone.model, reference=reference_index, device=host.device(), **boxes)
+        framed = frame_sides(
+            clip, pictures, backbone.model, reference=reference_index, device=host.device(),
+            driving_within=driving_crop, source_within=source_crop, **boxes,
+        )  # fmt: skip
         model = ENCODED.remembering(backbone.ready(), weights=backbone.weights)
         with host.running() as progress:
             wanted: Reference = "best" if driving_reference == "best" else reference_index
@@ -122,5 +144,5 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
             frames, mask = convert.to_images_and_mask(results, len(driving))
             overlay = alignment_picture(clip, pictures, framed.sides)
             progress.show(overlay)  # it stays in the node
-        sides = replace(framed.sides, reference=index)
-        return io.NodeOutput(with_reference(frames, index), mask, index, convert.to_picture(overlay), sides)
+        preview, sides = convert.to_picture(overlay), replace(framed.sides, reference=index)
+        return io.NodeOutput(with_reference(frames, index), mask, index, preview, sides, sides.portrait_crop)

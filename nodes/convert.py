@@ -156,6 +156,11 @@ def to_mask(mask: Tensor | None, device: torch.device) -> Mask | None:
     return (mask[0] if mask.ndim == 3 else mask).to(device, torch.float32)
 
 
+def mask_of_frame(mask: Tensor | None, index: int) -> Tensor | None:
+    """Of MASK ``(N, H, W)`` that of one frame, ``(H, W)``; one mask is that of every frame."""
+    return mask if mask is None or mask.ndim == 2 else mask[min(index, len(mask) - 1)].float()
+
+
 def missing_file(name: str | None, origin: str) -> bool | str:
     """What ComfyUI takes for "fine" (True), or the complaint. A name of None comes from another node later."""
     try:

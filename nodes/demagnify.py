@@ -12,8 +12,8 @@ from ..pipeline.motion.auto import Evidence, restore
 from . import convert, host
 from .host import io
 from .wires import (
+    BothSides,
     BoundingBox,
-    Crop,
     Loaded,
     box_socket,
     check_reference,
@@ -76,13 +76,18 @@ class DemagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                     tooltip="The magnified clip that drove the generator. It shows the pattern of the motion clearly, "
                     "so 'auto' measures a weak original more exactly.",
                 ),
-                Crop.Input(
+                BothSides.Input(
                     "crop",
                     optional=True,
                     tooltip="From Animate Portrait: where the face is in both clips, and where the square lies in the "
                     "portrait. Needed for pixels 'source'.",
                 ),
-                io.Image.Input("portrait", optional=True, tooltip="The original portrait, for pixels 'source'."),
+                io.Image.Input(
+                    "portrait",
+                    optional=True,
+                    tooltip="The original portrait, for pixels 'source': what was animated, or the whole picture that "
+                    "it was cropped out of.",
+                ),
                 box_socket(
                     "original_box",
                     "Face box on the original clip in px, where 'crop' does not know it. Not connected and no "

@@ -48,6 +48,9 @@ SAMPLE = "sample: "
 """In front of the name of a clip or picture that comes with the pack, where a name may also be one of the user's."""
 FIRST_SAMPLE = "driver.mkv"
 
+DETECTORS = frozenset({".onnx"})
+"""Files that OpenCV runs, of a face detector; they lie beside the weights."""
+
 _VIDEOS = frozenset({".mkv", ".mp4", ".mov", ".m4v", ".webm", ".avi", ".npy"})
 READABLE = _VIDEOS | PICTURES
 
@@ -193,17 +196,29 @@ def register_folders() -> None:
     own = str(Path(folder_paths.models_dir) / KIND)
     if own not in paths:
         paths = [*paths, own]
-    folder_paths.folder_names_and_paths[KIND] = (paths, set(suffixes) | WEIGHTS)
+    folder_paths.folder_names_and_paths[KIND] = (paths, set(suffixes) | WEIGHTS | DETECTORS)
     with contextlib.suppress(OSError):
         Path(own).mkdir(parents=True, exist_ok=True)
 
 
 def weight_files() -> list[str]:
     """Names of the weight files a user has."""
-    if IN_COMFYUI:
-        return list(folder_paths.get_filename_list(KIND))
+    return _files_of_kind(WEIGHTS)
+
+
+def detector_paths() -> list[Path]:
+    """Files that may be a face detector."""
+    return [weight_path(name) for name in _files_of_kind(DETECTORS)]
+
+
+def _files_of_kind(suffixes: frozenset[str]) -> list[str]:
+    """Names in ``models/magplus`` with one of the endings."""
     folder = standalone.folders.weights
-    return sorted(f.name for f in folder.iterdir() if f.suffix in WEIGHTS) if folder.is_dir() else []
+    if IN_COMFYUI:
+        names = list(folder_paths.get_filename_list(KIND))
+    else:
+        names = sorted(f.name for f in folder.iterdir()) if folder.is_dir() else []
+    return [name for name in names if Path(name).suffix in suffixes]
 
 
 def weight_path(name: str) -> Path:
@@ -215,6 +230,19 @@ def weight_path(name: str) -> Path:
         path = standalone.folders.weights / name
     if path is None or not path.is_file():
         raise MagPlusError(f"There is no file {name} in models/{KIND}. Put it there, or choose another one.")
+    return path
+
+
+def new_weights(name: str) -> Path:
+    """Where a weights file of that name will be written: a safetensors file in our folder, which must not exist."""
+    folder = Path(folder_paths.get_folder_paths(KIND)[0]) if IN_COMFYUI else standalone.folders.weights
+    path = Path(os.path.abspath(folder / name.strip()))
+    path = path if path.suffix == ".safetensors" else path.with_name(f"{path.name}.safetensors")
+    if not path.is_relative_to(os.path.abspath(folder)):
+        raise MagPlusError(f"'{name}' leads out of {folder}. Give a name inside it.")
+    if path.exists():
+        raise MagPlusError(f"{path.name} exists already in models/{KIND}. Choose another name.")
+    path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 

@@ -7,11 +7,13 @@ from typing import Any
 from torch import Tensor
 
 from ..pipeline.face.given import box_wire, given_box
+from ..pipeline.face.regions import strongest
 from ..pipeline.motion.auto import choose
 from ..pipeline.motion.magnify import magnify
 from . import convert, host
 from .host import io
 from .wires import (
+    AlphaMap,
     BoundingBox,
     Loaded,
     box_inputs,
@@ -74,10 +76,16 @@ class MagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                 ),
                 *box_sockets("face", "clip"),
                 magnifier_input(),
+                AlphaMap.Input(
+                    "alpha_map",
+                    optional=True,
+                    tooltip="From Region Mask: a factor for each part of the face. It rules instead of alpha_mode and "
+                    "alpha; where it is 1, the input's own pixels stay.",
+                ),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The magnified clip."),
-                io.Float.Output("alpha", tooltip="The factor that was used."),
+                io.Float.Output("alpha", tooltip="The factor that was used; of a map the strongest."),
                 io.Int.Output("reference_index", tooltip="For the nodes that follow."),
                 BoundingBox.Output("face_box", tooltip="The face box, for Animate Portrait."),
             ],
@@ -96,6 +104,7 @@ class MagnifyMotion(io.ComfyNode):  # type: ignore[misc]
         mask: Tensor | None = None,
         face_box: Any = None,
         face_mask: Tensor | None = None,
+        alpha_map: Tensor | None = None,
         **numbers: float,
     ) -> Any:
         """Choose alpha if asked to, magnify."""
@@ -104,8 +113,11 @@ class MagnifyMotion(io.ComfyNode):  # type: ignore[misc]
         box = given_box(face_box, face_mask, numbers_of(numbers, "face"), reference=reference_index)
         limits = {"magnifier": model, "reference": reference_index}
         with host.running() as progress:
-            if alpha_mode == "auto":
+            if alpha_map is not None:
+                alpha = strongest(alpha_map)
+            elif alpha_mode == "auto":
                 alpha = choose(clip, box, target_pct_face=target_pct_face, progress=progress, **limits)
-            chunks = magnify(clip, alpha=alpha, mask=convert.to_mask(mask, clip.device), progress=progress, **limits)
+            used = alpha if alpha_map is None else alpha_map
+            chunks = magnify(clip, alpha=used, mask=convert.to_mask(mask, clip.device), progress=progress, **limits)
             frames = convert.to_images(chunks, len(images))
         return io.NodeOutput(with_reference(frames, reference_index), float(alpha), reference_index, box_wire(box))

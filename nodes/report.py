@@ -10,10 +10,10 @@ from torch import Tensor
 from ..pipeline.chain import chain_boxes, report_chain
 from ..pipeline.face.given import given_box
 from ..pipeline.face.sides import Sides
-from ..pipeline.measure import STAGES
+from ..pipeline.measure import FARNEBACK, STAGES
 from . import convert, host
 from .host import io, ui
-from .wires import Crop, box_socket, check_reference, reference_input
+from .wires import BothSides, FlowEstimator, Loaded, box_socket, check_reference, reference_input
 
 
 class MotionReport(io.ComfyNode):  # type: ignore[misc]
@@ -47,7 +47,7 @@ class MotionReport(io.ComfyNode):  # type: ignore[misc]
                 ),
                 reference_input(),
                 *(io.Image.Input(f"{stage}_clip", optional=True, tooltip=told[stage]) for stage in STAGES),
-                Crop.Input(
+                BothSides.Input(
                     "crop",
                     optional=True,
                     tooltip="From Animate Portrait: where the face is in every stage. Not connected: the boxes below, "
@@ -59,6 +59,12 @@ class MotionReport(io.ComfyNode):  # type: ignore[misc]
                     "Face box on generated and restored clip, in px, without 'crop'.",
                 ),
                 box_socket("restored_box", "Face box on the restored clip: connect it from De-magnify Motion."),
+                FlowEstimator.Input(
+                    "estimator",
+                    optional=True,
+                    tooltip="What measures the motion, from Load Flow Estimator. Not connected: Farneback's optical "
+                    "flow, which needs no file.",
+                ),
             ],
             outputs=[
                 io.Image.Output("plot", tooltip="The curves, in percent of the face width over ms."),
@@ -79,18 +85,20 @@ class MotionReport(io.ComfyNode):  # type: ignore[misc]
         driving_box: Any = None,
         source_box: Any = None,
         restored_box: Any = None,
+        estimator: Loaded | None = None,
         **clips: Tensor | None,
     ) -> Any:
         """Measure, draw."""
         check_reference(reference_index, crop=crop, **clips)
-        rate = convert.rate_of(fps)
-        found = {stage: convert.maybe_clip(clips.get(f"{stage}_clip"), rate=rate, name=stage) for stage in STAGES}
+        about: dict[str, Any] = {"rate": convert.rate_of(fps), "device": host.device() if estimator else convert.CPU}
+        found = {stage: convert.maybe_clip(clips.get(f"{stage}_clip"), name=stage, **about) for stage in STAGES}
         stages = {stage: clip for stage, clip in found.items() if clip is not None}
         given = {"driving": driving_box, "source": source_box, "restored": restored_box}
         boxes = chain_boxes(
             stages, crop, **{side: given_box(box, reference=reference_index) for side, box in given.items()}
         )
         with host.running(pictures=False) as progress:
-            report = report_chain(stages, boxes, reference=reference_index, progress=progress)
+            by = estimator.ready() if estimator else FARNEBACK
+            report = report_chain(stages, boxes, reference=reference_index, estimator=by, progress=progress)
         plot = convert.to_picture(report.plot)
         return io.NodeOutput(plot, json.dumps(report.numbers, indent=2), report.gain, ui=ui.PreviewImage(plot, cls=cls))

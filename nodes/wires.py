@@ -18,7 +18,16 @@ from .host import io
 Magnifier = io.Custom("MAGPLUS_MAGNIFIER")
 Backbone = io.Custom("MAGPLUS_BACKBONE")
 Crop = io.Custom("MAGPLUS_CROP")
+"""A `ClipCrop`: one clip seen through a square."""
+BothSides = io.Custom("MAGPLUS_SIDES")
+"""`Sides`: how driving clip and portrait lie in an animation."""
+Head = io.Custom("MAGPLUS_HEAD")
+"""`HeadMotion`: what Stabilise Head took out."""
+AlphaMap = io.Custom("MAGPLUS_ALPHA")
+"""Magnification factor per pixel of the reference frame, ``(H, W)``."""
+FlowEstimator = io.Custom("MAGPLUS_FLOW")
 BoundingBox = io.Custom("BOUNDING_BOX")
+Landmarks = io.Custom("FACE_LANDMARKS")
 
 MAX_FRAME = 1_000_000
 MAX_PX = 16384
@@ -84,13 +93,27 @@ def box_socket(id: str, tooltip: str) -> Any:
     return BoundingBox.Input(id, optional=True, extra_dict={"forceInput": True}, tooltip=tooltip)
 
 
-def box_sockets(side: str, what: str) -> list[Any]:
+def fps_input(purpose: str) -> Any:
+    """Frames per second, for what is told in Hz."""
+    return io.Float.Input(
+        "fps",
+        default=25.0,
+        min=0.01,
+        max=10_000.0,
+        step=0.01,
+        advanced=True,
+        tooltip=f"{purpose}: frames per second of the clip; connect it from Load Video.",
+    )
+
+
+def box_sockets(side: str, what: str, *, per_frame: bool = False) -> list[Any]:
     """The same from other nodes; they win over the widgets."""
+    used = "each frame has its own" if per_frame else "that of the reference frame is used"
     return [
         box_socket(
             f"{side}_box",
             f"Face box on the {what} from another node, in px, instead of the numbers. Of a list with one "
-            "entry per frame that of the reference frame is used.",
+            f"entry per frame {used}.",
         ),
         io.Mask.Input(
             f"{side}_mask",
@@ -133,6 +156,11 @@ def with_reference(images: Tensor, index: int) -> Tensor:
     """Frames that remember which of them is the reference. Other nodes' results do not, and are taken as they are."""
     setattr(images, _TAG, index)
     return images
+
+
+def keeping_reference(images: Tensor, of: Tensor) -> Tensor:
+    """Frames that remember what others remember, of which they were made one by one."""
+    return with_reference(images, getattr(of, _TAG)) if hasattr(of, _TAG) else images
 
 
 def check_reference(index: int, **wires: Tensor | Sides | None) -> None:

@@ -9,12 +9,22 @@ from typing import Any
 
 from PIL import Image
 
+from ..models.contracts import FlowEstimator
 from ..models.errors import MagPlusError
 from ..models.geometry import FaceBox
 from .clip import Clip
 from .face.sides import Sides
 from .log import log
-from .measure import STAGES, compare, comparison_report, curve_report, measure_stages, whole_frame_box
+from .measure import (
+    FARNEBACK,
+    STAGES,
+    compare,
+    comparison_report,
+    curve_report,
+    displacement_by,
+    measure_stages,
+    whole_frame_box,
+)
 from .progress import Progress, silent
 from .render import plot_curves
 
@@ -60,12 +70,17 @@ def _framed(stage: str, clip: Clip, sides: Sides) -> FaceBox:
 
 
 def report_chain(
-    stages: Mapping[str, Clip], boxes: Mapping[str, FaceBox], *, reference: int = 0, progress: Progress = silent
+    stages: Mapping[str, Clip],
+    boxes: Mapping[str, FaceBox],
+    *,
+    reference: int = 0,
+    estimator: FlowEstimator = FARNEBACK,
+    progress: Progress = silent,
 ) -> ChainReport:
     """Measure every stage and compare it with the input."""
     if not stages:
         raise MagPlusError("There is nothing to report. Connect at least one clip.")
-    curves = measure_stages(stages, boxes, reference=reference, progress=progress)
+    curves = measure_stages(stages, boxes, reference=reference, estimator=displacement_by(estimator), progress=progress)
     against = {name: compare(curves["input"], curves[name]) for name in curves if "input" in curves and name != "input"}
     last = list(against.values())[-1].gain if against else None
     info = next(iter(stages.values())).info
@@ -73,6 +88,7 @@ def report_chain(
         "frames": info.count,
         "rate": str(info.rate),
         "reference_index": reference,
+        "estimator": estimator.name,
         "curves": {name: curve_report(curve) for name, curve in curves.items()},
         "against_input": {name: comparison_report(found) for name, found in against.items()},
     }

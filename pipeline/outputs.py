@@ -207,6 +207,7 @@ def run_report(result: RunResult) -> dict[str, Any]:
         "alpha_reason": result.alpha_reason,
         "demagnify_factor": result.factor,
         "loop": comparison_report(result.loop),
+        "estimator": result.estimator,
         "curves": {name: curve_report(curve) for name, curve in result.curves.items()},
         "against_input": {name: comparison_report(found) for name, found in result.comparisons.items()},
         "seconds": result.seconds,

@@ -12,13 +12,16 @@ from typing import Literal
 
 from torch import Tensor
 
-from ..models.contracts import AnimationBackbone, DisplacementMagnifier, Magnifier
+from ..models.contracts import AnimationBackbone, DisplacementMagnifier, FlowEstimator, Magnifier
 from ..models.errors import MagPlusError
 from ..models.geometry import FaceBox
 from .clip import Clip, SpooledClip
+from .face.anatomy import FaceMap
 from .face.crop import CroppedClip
 from .face.frame import Framed, box_guides, frame_side, frame_sources
-from .measure import STAGES, MotionComparison, MotionCurve, compare, measure_stages
+from .face.head import HeadMotion, StillClip, measure_head
+from .face.regions import RegionStrengths
+from .measure import FARNEBACK, STAGES, MotionComparison, MotionCurve, compare, displacement_by, measure_stages
 from .motion.animate import Reference, animate, resolve_reference
 from .motion.calibrate import choose_alpha
 from .motion.demagnify import check_intensity, demagnify, demagnify_onto, factor_for
@@ -42,6 +45,10 @@ class RunSettings:
     """Scales the motion inside the backbone; the loop measures what is left for de-magnification."""
     driver_box: FaceBox | None = None
     source_box: FaceBox | None = None
+    regions: RegionStrengths | None = None
+    """A factor for each part of the driving face, instead of ``alpha``."""
+    still_head: bool = False
+    """Take the head's own motion out of the driver first."""
 
 
 @dataclass(kw_only=True)
@@ -59,9 +66,13 @@ class RunResult:
     clips: dict[str, Clip]
     curves: dict[str, MotionCurve]
     """By the report's estimator, which is not the one of the loop."""
+    estimator: str
+    """Its name."""
     driver: Framed
     source: Framed
     seconds: dict[str, float]
+    head: HeadMotion | None = None
+    """What was taken out of the driver, if that was asked for."""
     opened: ExitStack = field(default_factory=ExitStack, repr=False)
 
     @property
@@ -82,11 +93,16 @@ def run(
     magnifier: Magnifier,
     settings: RunSettings,
     scratch: Path,
+    estimator: FlowEstimator = FARNEBACK,
     progress: Progress = silent,
 ) -> RunResult:
-    """Run all stages. Scratch files (6 bytes a pixel and frame, unnamed) go to the folder ``scratch``."""
+    """Run all stages. Scratch files (6 bytes a pixel and frame, unnamed) go to the folder ``scratch``.
+
+    ``estimator`` measures what the report says; it must not be the magnifier's own, which closes the loop.
+    """
     with ExitStack() as stack:
-        job = _Job(driver, sources, EncodedSources.once(backbone), magnifier, settings, scratch, progress, stack)
+        backbone = EncodedSources.once(backbone)
+        job = _Job(driver, sources, backbone, magnifier, settings, scratch, estimator, progress, stack)
         result = job.run()
         result.opened = stack.pop_all()
         return result
@@ -102,6 +118,7 @@ class _Job:
     magnifier: Magnifier
     settings: RunSettings
     scratch: Path
+    estimator: FlowEstimator
     progress: Progress
     stack: ExitStack
     seconds: dict[str, float] = field(default_factory=dict)
@@ -112,10 +129,13 @@ class _Job:
         info, framing = self.clip.info, self.backbone.framing
         driver = frame_side("driving clip", (info.height, info.width), self.settings.driver_box, framing)
         source, crops = frame_sources(self.sources, self.settings.source_box, framing)
-        view = CroppedClip(self.clip, driver.work)
+        view: Clip = CroppedClip(self.clip, driver.work)
         self.reference = self._reference(driver, source, crops)
+        head = self._head(view, driver)
+        if head is not None:
+            view = self._spool(StillClip(view, head).chunks(), "input")
         alpha, reason = self._alpha(view, driver)
-        magnified = self._magnify(view, alpha)
+        magnified = self._magnify(view, self._factors(driver, alpha))
         generated = self._animate(driver.from_work(magnified), driver, source, crops)
         loop = self._loop(view, magnified, generated, driver, source)
         factor = factor_for(loop, self.settings.intensity)
@@ -131,10 +151,25 @@ class _Job:
             loop=loop,
             clips=clips,
             curves=self._curves(clips, driver, source),
+            estimator=self.estimator.name,
             driver=driver,
             source=source,
             seconds=self.seconds,
+            head=head,
         )
+
+    def _head(self, view: Clip, driver: Framed) -> HeadMotion | None:
+        if not self.settings.still_head:
+            return None
+        with self._timed("head"):
+            return measure_head(view, driver.box_in_work, reference=self.reference, progress=self.progress)
+
+    def _factors(self, driver: Framed, alpha: float) -> float | Tensor:
+        """The factor, or that of every pixel of the working crop."""
+        regions, size = self.settings.regions, driver.work.size
+        if regions is None:
+            return alpha
+        return regions.alpha_map(FaceMap.from_box(driver.box_in_work), (size, size))
 
     def _reference(self, driver: Framed, source: Framed, crops: Tensor) -> int:
         driving = CroppedClip(self.clip, driver.crop)
@@ -149,6 +184,8 @@ class _Job:
             )
 
     def _alpha(self, view: Clip, driver: Framed) -> tuple[float, str]:
+        if self.settings.regions is not None:
+            return self.settings.regions.strongest, f"the strongest of {self.settings.regions}"
         if self.settings.alpha is not None:
             return self.settings.alpha, "given"
         with self._timed("calibrate"):
@@ -156,7 +193,7 @@ class _Job:
         chosen = choose_alpha(curve, target_pct_face=self.settings.target_pct_face, allowed=self.magnifier.alpha_range)
         return chosen.alpha, chosen.reason
 
-    def _magnify(self, view: Clip, alpha: float) -> SpooledClip:
+    def _magnify(self, view: Clip, alpha: float | Tensor) -> SpooledClip:
         with self._timed("magnify"):
             chunks = magnify(view, self.magnifier, alpha=alpha, reference=self.reference, progress=self.progress)
             return self._spool(chunks, "magnified")
@@ -208,7 +245,8 @@ class _Job:
         if self.settings.pixels == "source":
             boxes["restored"] = source.box
         with self._timed("measure"):
-            return measure_stages(clips, boxes, reference=self.reference, progress=self.progress)
+            by = displacement_by(self.estimator)
+            return measure_stages(clips, boxes, reference=self.reference, estimator=by, progress=self.progress)
 
     def _loop_curves(self, clips: Mapping[str, Clip], driver: Framed, source: Framed | None) -> dict[str, MotionCurve]:
         return measure_stages(

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import __version__
@@ -35,6 +34,7 @@ from .media import (
 )
 from .media.audio import Audio
 from .progress import Progress, silent
+from .window import busiest
 
 MASTERS: Mapping[str, Format] = {
     name: FORMATS[name] for name in ("ffv1", "ffv1_8bit", "h264_444", "h264", "png16", "npy")
@@ -180,13 +180,10 @@ def _busiest(clip: Clip, picks: list[int], reference: int) -> tuple[int, int, in
     height, width = min(info.height, SAMPLED_PX), min(info.width, SAMPLED_PX)
     if (height, width) == (info.height, info.width):
         return 0, 0, height, width
-    change = torch.zeros(1, 1, info.height, info.width)
+    change = torch.zeros(info.height, info.width)
     for index in picks:
         change += (clip.frame(index) - still).abs().mean(0).cpu()
-    step = 16
-    sums = F.avg_pool2d(change, (height, width), stride=step)
-    row, column = divmod(int(sums.argmax()), sums.shape[-1])
-    return row * step, column * step, height, width
+    return *busiest(change, (height, width)), height, width
 
 
 class _Part:

@@ -29,7 +29,10 @@ REQUIRED_KEYS = frozenset(
 
 OPTIONS: tuple[Option, ...] = (PRECISION,)
 
-_TRAINING = ("mm_loss_fn.flow_net.flowNet.", "optimizer", "epoch")
+_FLOW = "mm_loss_fn.flow_net.flowNet."
+"""In front of the names of the flow network of the loss."""
+
+_TRAINING = (_FLOW, "optimizer", "epoch")
 """What a training state holds beside the network: the flow network of its loss, Adam's moments (two spellings)."""
 
 
@@ -55,3 +58,8 @@ def tidy(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def to_save(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Weights of a `Generator` under the names of a file."""
     return {PREFIX + name: value for name, value in weights.items()}
+
+
+def flow_network(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The flow network that a training checkpoint holds beside FlowMag, under its own names; empty without one."""
+    return {name.removeprefix(_FLOW): value for name, value in tensors.items() if name.startswith(_FLOW)}

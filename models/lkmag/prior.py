@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..filters import convolve_symmetric, halve, wide_blur
-from ..sampling import _TAPS, sample_spline, spline_coefficients
+from ..filters import halve, wide_blur
+from ..sampling import sample_spline, spline_coefficients, spline_gradient
 
 WINDOWS_PX = (1.2, 2.4, 4.8, 9.6)
 """Window sigmas at every pyramid level, in that level's px."""
@@ -82,7 +82,7 @@ def pyramid(images: Tensor, levels: int) -> list[Tensor]:
 
 def reference_level(image: Tensor, *, damping: float, least_noise: Tensor) -> ReferenceLevel:
     """Gradients, structure tensors and their inverses of one level ``(B, 3, h, w)``."""
-    gx, gy = _spline_gradient(image, 3), _spline_gradient(image, 2)
+    gx, gy = spline_gradient(image, 3), spline_gradient(image, 2)
     products = torch.cat([(gx * gx).sum(1, True), (gx * gy).sum(1, True), (gy * gy).sum(1, True)], 1)
     tensors = torch.stack([wide_blur(products, sigma) for sigma in WINDOWS_PX], 1)
     xx, xy, yy = tensors[:, :, 0] + damping, tensors[:, :, 1], tensors[:, :, 2] + damping
@@ -97,16 +97,6 @@ def reference_level(image: Tensor, *, damping: float, least_noise: Tensor) -> Re
         variance=(inverse[:, :, 0] + inverse[:, :, 2]) / pixels,
         least_noise=least_noise,
     )
-
-
-def _spline_gradient(image: Tensor, dim: int) -> Tensor:
-    """Exact derivative of the cubic spline through the pixels, at the pixels."""
-    coefficients = convolve_symmetric(image, _TAPS, dim)
-    size = image.shape[dim]
-    index = torch.arange(size, device=image.device)
-    after = coefficients.index_select(dim, (index + 1).clamp(max=size - 1))
-    before = coefficients.index_select(dim, (index - 1).clamp(min=0))
-    return (after - before) / 2
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import NoReturn
 
+import torch
+
 from ...models.checkpoint import Checkpoint
-from ...models.contracts import AnimationBackbone, Magnifier
+from ...models.contracts import AnimationBackbone, FlowEstimator, Magnifier
 from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
-from ...models.registry import BACKBONES, BUILTIN, load_backbone, load_magnifier
+from ...models.registry import BACKBONES, BUILTIN, load_backbone, load_estimator, load_magnifier
+from ..clip import Clip, TensorClip
+from ..face.anatomy import REGIONS
 from ..face.box import box_from_mask, parse_box
+from ..face.find import steady_face
+from ..face.frame import check_one_size
+from ..face.regions import RegionStrengths, parse_regions
 from ..log import log
-from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_mask
+from ..measure import FARNEBACK
+from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_image, read_mask
 from ..motion.animate import Reference
 from ..motion.band import Band
 from ..motion.masks import Mask
+
+DETECTOR_FILES = Path("models/magplus")
+"""Where the file of a face detector is looked for, as the nodes do."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,6 +70,11 @@ def add_magnifier(parser: Parser) -> None:
         metavar="KEY=VALUE",
         help="option of the magnifier, such as precision=bfloat16; repeat for several",
     )
+
+
+def add_estimator(parser: Parser, what: str = "measures the motion", default: str = FARNEBACK.name) -> None:
+    """Which optical flow."""
+    parser.add_argument("--estimator", metavar="FILE", help=f"RAFT or ARFlow, which {what} (default: {default})")
 
 
 def add_reference(parser: Parser, *, best: bool = False) -> None:
@@ -101,7 +118,9 @@ def add_backbone(parser: Parser) -> None:
 def add_face(parser: Parser, side: str) -> None:
     """Where the face of one side is."""
     parser.add_argument(
-        f"--{side}-box", metavar="X,Y,W,H[,ANGLE]", help=f"face of the {side} in px, angle in degrees clockwise"
+        f"--{side}-box",
+        metavar="X,Y,W,H[,ANGLE]",
+        help=f"face of the {side} in px, angle in degrees clockwise; or auto, with a face detector on this machine",
     )
     parser.add_argument(f"--{side}-mask", metavar="FILE", help=f"picture with the {side}'s face in white")
 
@@ -181,14 +200,51 @@ def _options(flag: str, texts: list[str]) -> dict[str, str]:
     return options
 
 
-def face_from(arguments: argparse.Namespace, side: str) -> FaceBox | None:
-    """Face box of one side, from its box or its mask, or None."""
+def estimator_from(arguments: argparse.Namespace) -> tuple[FlowEstimator, list[Path]]:
+    """What measures the motion, and its file if it has one."""
+    if arguments.estimator is None:
+        return FARNEBACK, []
+    estimator, checkpoint = load_estimator(arguments.estimator)
+    return estimator, [checkpoint.path]
+
+
+def face_from(arguments: argparse.Namespace, side: str, clip: Clip) -> FaceBox | None:
+    """Face box of one side, from its box or its mask, or None; ``auto`` looks for it in the clip."""
     box, mask = getattr(arguments, f"{side}_box"), getattr(arguments, f"{side}_mask")
     if box and mask:
         raise MagPlusError(f"Give --{side}-box or --{side}-mask, not both.")
+    if box == "auto":
+        return steady_face(clip, yunet_files=sorted(DETECTOR_FILES.glob("*.onnx")))
     if box:
         return parse_box(box)
     return None if mask is None else box_from_mask(read_mask(mask))
+
+
+def pictures_from(paths: Sequence[str]) -> TensorClip:
+    """Source pictures, which must have one size, as the frames of a clip."""
+    pictures = [read_image(path) for path in paths]
+    check_one_size(pictures)
+    return TensorClip(torch.stack(pictures), name="portrait")
+
+
+def add_regions(parser: argparse._ActionsContainer) -> None:
+    """A strength for each part of the driving face."""
+    parser.add_argument(
+        "--regions",
+        metavar="REGION=A,...",
+        help=f"instead of --alpha a factor for each part of the face ({', '.join(REGIONS)}), as in brows=12,mouth=4; "
+        "outside=A for the rest (1, unchanged)",
+    )
+
+
+def add_still_head(parser: Parser, what: str) -> None:
+    """Whether the head's motion is taken out first."""
+    parser.add_argument("--still-head", action="store_true", help=f"take the head's own motion out first{what}")
+
+
+def regions_from(arguments: argparse.Namespace) -> RegionStrengths | None:
+    """Strengths of regions, or None."""
+    return None if arguments.regions is None else parse_regions(arguments.regions)
 
 
 def alpha_from(text: str) -> float | None:

@@ -13,8 +13,9 @@ from typing import Any
 from ... import __version__
 from ...models.errors import MagPlusError
 from ...models.registry import BACKBONES
+from ..clip import TensorClip
 from ..measure import STAGES
-from ..media import FORMATS, FileClip, provenance, read_image
+from ..media import FORMATS, FileClip, provenance
 from ..motion.demagnify import check_intensity
 from ..motion.magnify import check_alpha
 from ..outputs import OutputFiles, check_free, write_run
@@ -35,7 +36,9 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     shared.add_input(parser, "--driver", "clip with the micro-expression")
     parser.add_argument("--source", action="append", required=True, metavar="PICTURE", help="portrait; repeatable")
     shared.add_backbone(parser)
-    parser.add_argument("--alpha", default="auto", metavar="A", help="magnification, or auto (default)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--alpha", default="auto", metavar="A", help="magnification, or auto (default)")
+    shared.add_regions(how)
     parser.add_argument("--target", type=float, metavar="PCT", help="peak motion for auto, in percent of face width")
     parser.add_argument("--intensity", type=float, default=1.0, metavar="X", help="1 as in the driver, 0 to 10")
     parser.add_argument(
@@ -43,7 +46,9 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     shared.add_face(parser, "driver")
     shared.add_face(parser, "source")
+    shared.add_still_head(parser, "; the result holds its head still")
     shared.add_magnifier(parser)
+    shared.add_estimator(parser)
     shared.add_reference(parser, best=True)
     shared.add_strength(parser)
     shared.add_output(parser, required=False)
@@ -75,26 +80,28 @@ def run_command(arguments: argparse.Namespace) -> None:
     for path in files.everything():
         check_free(path, overwrite=arguments.overwrite)
     clip = shared.moving_clip_from(arguments)
-    sources = [read_image(path) for path in arguments.source]
+    sources = shared.pictures_from(arguments.source)
     backbone, weights = shared.backbone_from(arguments)
     magnifier, checkpoint = shared.magnifier_from(arguments)
-    settings = _settings(arguments)
+    estimator, estimator_file = shared.estimator_from(arguments)
+    settings = _settings(arguments, clip, sources)
     check_intensity(settings.intensity)
     if settings.alpha is not None:
         check_alpha(settings.alpha, magnifier.alpha_range)
     result = run(
         clip,
-        sources,
+        list(sources.frames),
         backbone=backbone,
         magnifier=magnifier,
         settings=settings,
         scratch=files.restored.parent,
+        estimator=estimator,
         progress=bar,
     )
     try:
         record = provenance(
             inputs=[arguments.input, *arguments.source],
-            weights=[*weights, *([checkpoint.path] if checkpoint else [])],
+            weights=[*weights, *estimator_file, *([checkpoint.path] if checkpoint else [])],
             settings=_told(arguments, result),
         )
         report = write_run(
@@ -111,7 +118,7 @@ def run_command(arguments: argparse.Namespace) -> None:
         result.close()
 
 
-def _settings(arguments: argparse.Namespace) -> RunSettings:
+def _settings(arguments: argparse.Namespace, clip: FileClip, sources: TensorClip) -> RunSettings:
     target = arguments.target if arguments.target is not None else BACKBONES[arguments.backbone].target_pct_face
     if not target > 0:
         raise MagPlusError(f"--target {target:g}: give a percentage of the face width above 0.")
@@ -122,8 +129,10 @@ def _settings(arguments: argparse.Namespace) -> RunSettings:
         pixels=arguments.pixels,
         reference=arguments.reference,
         motion_strength=arguments.motion_strength,
-        driver_box=shared.face_from(arguments, "driver"),
-        source_box=shared.face_from(arguments, "source"),
+        driver_box=shared.face_from(arguments, "driver", clip),
+        source_box=shared.face_from(arguments, "source", sources),
+        regions=shared.regions_from(arguments),
+        still_head=arguments.still_head,
     )
 
 
@@ -135,6 +144,8 @@ def _told(arguments: argparse.Namespace, result: RunResult) -> Mapping[str, Any]
         "options": arguments.option,
         "magnifier": arguments.magnifier,
         "alpha": round(result.alpha, 6),
+        "regions": arguments.regions,
+        "still_head": None if result.head is None else result.head.report(),
         "factor": round(result.factor, 6),
         "intensity": arguments.intensity,
         "pixels": arguments.pixels,
@@ -157,7 +168,7 @@ def _print_summary(clip: FileClip, result: RunResult, files: OutputFiles, kept: 
         render_table(HEADERS, [_row(result, name, count) for name in STAGES]),
         "",
         f"The gain of 'restored' should be {goal:.4g}. It was not measured by what closed the loop: lkmag closes it,",
-        "Farneback's optical flow reports it.",
+        f"{result.estimator} reports it.",
         *([] if kept is None else [f"The preview keeps {100 * kept:.0f} % of the motion; work on with the master."]),
         "",
         *(str(path) for path in files.everything()),

@@ -15,12 +15,24 @@ from torch import Tensor
 from ...models.errors import MagPlusError
 from ...models.registry import BACKBONES, load_magnifier, needs_displacement
 from ..clip import Clip, SpooledClip
+from ..face.anatomy import FaceMap
 from ..face.crop import CroppedClip
 from ..face.frame import box_guides, frame_side, frame_sources
+from ..face.head import StillClip, measure_head, restored
 from ..face.sides import Sides
 from ..log import log
-from ..measure import MotionCurve, compare, comparison_report, curve_csv, curve_report, measure_clip, whole_frame_box
-from ..media import SYNTHETIC, FileClip, motion_survival, open_clip, provenance, read_image, write_sidecar
+from ..measure import (
+    DisplacementEstimator,
+    MotionCurve,
+    compare,
+    comparison_report,
+    curve_csv,
+    curve_report,
+    displacement_by,
+    measure_clip,
+    whole_frame_box,
+)
+from ..media import SYNTHETIC, FileClip, motion_survival, open_clip, provenance, write_sidecar
 from ..motion.animate import animate, resolve_reference
 from ..motion.auto import Evidence, choose, restore
 from ..motion.encoded import EncodedSources
@@ -42,7 +54,9 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def _add_magnify(parser: Parser) -> None:
     shared.add_input(parser, "--in", "clip to magnify")
-    parser.add_argument("--alpha", required=True, metavar="A", help="factor, or auto for a target size of the motion")
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--alpha", metavar="A", help="factor, or auto for a target size of the motion")
+    shared.add_regions(how)
     parser.add_argument(
         "--mask", metavar="FILE", help="picture, or clip with one per frame: white is magnified, black left as it is"
     )
@@ -55,6 +69,7 @@ def _add_magnify(parser: Parser) -> None:
         help="magnify only motion of these frequencies in Hz; 0,HIGH or LOW, leave one end open",
     )
     shared.add_face(parser, "driver")
+    shared.add_still_head(parser, ", and let it move again as it did afterwards")
     shared.add_magnifier(parser)
     shared.add_reference(parser)
     shared.add_output(parser)
@@ -71,34 +86,41 @@ def magnify_command(arguments: argparse.Namespace) -> None:
     """Clip in, magnified clip out, at its own size."""
     clip, bar = shared.moving_clip_from(arguments), ProgressBar()
     magnifier, checkpoint = shared.magnifier_from(arguments)
-    alpha = shared.alpha_from(arguments.alpha)
-    if alpha is None:
-        alpha = choose(
-            clip,
-            shared.face_from(arguments, "driver"),
-            magnifier=magnifier,
-            target_pct_face=BACKBONES["flow"].target_pct_face,
-            reference=arguments.reference,
-            progress=bar,
-        )
+    regions, alpha = shared.regions_from(arguments), shared.alpha_from(arguments.alpha or "auto")
+    box = shared.face_from(arguments, "driver", clip)
+    if box is None and (regions is not None or arguments.still_head):
+        raise MagPlusError("--regions and --still-head need to know where the face is. Give --driver-box.")
+    head = None
+    view: Clip = clip
+    if arguments.still_head and box is not None:
+        head = measure_head(clip, box, reference=arguments.reference, progress=bar)
+        view = StillClip(clip, head)
+    factors: float | Tensor
+    if regions is not None and box is not None:
+        factors = regions.alpha_map(FaceMap.from_box(box), (clip.info.height, clip.info.width))
+        alpha = regions.strongest
+    else:
+        about: Any = {"magnifier": magnifier, "reference": arguments.reference, "progress": bar}
+        target = BACKBONES["flow"].target_pct_face
+        alpha = factors = choose(view, box, target_pct_face=target, **about) if alpha is None else alpha
     check_alpha(alpha, magnifier.alpha_range)
     chunks = magnify(
-        clip,
+        view,
         magnifier,
-        alpha=alpha,
+        alpha=factors,
         reference=arguments.reference,
         mask=shared.mask_from(arguments.mask),
         grow_mask_px=arguments.grow_mask,
         band=shared.band_from(arguments.band),
         progress=bar,
     )
-    _write(
-        arguments,
-        clip,
-        chunks,
-        {"alpha": alpha, "band_hz": arguments.band},
-        weights=[checkpoint.path] if checkpoint else [],
-    )
+    settings: dict[str, Any] = {"alpha": alpha} | ({} if regions is None else {"regions": str(regions)})
+    if arguments.band is not None:
+        settings["band_hz"] = arguments.band
+    if head is not None:
+        chunks = restored(chunks, head, original=clip, progress=bar)
+        settings["still_head"] = head.report()
+    _write(arguments, clip, chunks, settings, weights=[checkpoint.path] if checkpoint else [])
 
 
 def _add_animate(parser: Parser) -> None:
@@ -119,9 +141,10 @@ def animate_command(arguments: argparse.Namespace) -> None:
     backbone, weights = shared.backbone_from(arguments)
     backbone = EncodedSources.once(backbone)
     size = (clip.info.height, clip.info.width)
-    driver = frame_side("driving clip", size, shared.face_from(arguments, "driver"), backbone.framing)
-    pictures = [read_image(path) for path in arguments.source]
-    source, crops = frame_sources(pictures, shared.face_from(arguments, "source"), backbone.framing)
+    driver = frame_side("driving clip", size, shared.face_from(arguments, "driver", clip), backbone.framing)
+    pictures = shared.pictures_from(arguments.source)
+    face = shared.face_from(arguments, "source", pictures)
+    source, crops = frame_sources(list(pictures.frames), face, backbone.framing)
     guides = box_guides(backbone, driver, source)
     cropped = CroppedClip(clip, driver.crop)
     arguments.reference = resolve_reference(arguments.reference, backbone, crops, cropped, guides=guides, progress=bar)
@@ -170,7 +193,7 @@ def demagnify_command(arguments: argparse.Namespace) -> None:
         clip,
         magnifier,
         alpha=arguments.alpha,
-        evidence=_evidence(arguments),
+        evidence=_evidence(arguments, clip),
         sides=sides,
         portrait=portrait,
         intensity=arguments.intensity,
@@ -183,14 +206,15 @@ def demagnify_command(arguments: argparse.Namespace) -> None:
     _write(arguments, clip, chunks, settings, inputs=inputs, weights=[checkpoint.path] if checkpoint else [])
 
 
-def _evidence(arguments: argparse.Namespace) -> Evidence:
+def _evidence(arguments: argparse.Namespace, clip: Clip) -> Evidence:
     """What the factor is measured from, where it is not given as alpha."""
     if arguments.like is None:
         return Evidence()
+    original = open_clip(arguments.like)
     return Evidence(
-        original=open_clip(arguments.like),
-        original_box=shared.face_from(arguments, "like"),
-        generated_box=shared.face_from(arguments, "generated"),
+        original=original,
+        original_box=shared.face_from(arguments, "like", original),
+        generated_box=shared.face_from(arguments, "generated", clip),
     )
 
 
@@ -200,16 +224,17 @@ def _portrait(arguments: argparse.Namespace) -> tuple[Tensor | None, Sides | Non
         return None, None
     if not arguments.source:
         raise MagPlusError("--pixels source needs the original portrait: give --source.")
-    portrait = read_image(arguments.source)
+    pictures = shared.pictures_from([arguments.source])
+    portrait = pictures.frame(0)
     framing = BACKBONES[arguments.backbone].framing
-    framed, _ = frame_sources([portrait], shared.face_from(arguments, "source"), framing)
+    framed, _ = frame_sources([portrait], shared.face_from(arguments, "source", pictures), framing)
     size = (portrait.shape[-2], portrait.shape[-1])
     # Without --like the factor is given, and nobody asks for the driving side.
     driving, driving_size = framed, size
     if arguments.like is not None:
-        info = open_clip(arguments.like).info
-        driving_size = (info.height, info.width)
-        driving = frame_side("original", driving_size, shared.face_from(arguments, "like"), framing)
+        original = open_clip(arguments.like)
+        driving_size = (original.info.height, original.info.width)
+        driving = frame_side("original", driving_size, shared.face_from(arguments, "like", original), framing)
     sides = Sides(
         driving=driving,
         driving_size=driving_size,
@@ -225,6 +250,7 @@ def _add_measure(parser: Parser) -> None:
     parser.add_argument("--like", metavar="CLIP", help="original clip to compare with: gain, correlation, lag")
     for side in ("in", "like"):
         shared.add_face(parser, side)
+    shared.add_estimator(parser)
     shared.add_reference(parser)
     parser.add_argument("--plot", metavar="FILE.png", help="draw the curves")
     parser.add_argument("--csv", metavar="FILE.csv", help="write the curves as a table")
@@ -238,11 +264,13 @@ def measure_command(arguments: argparse.Namespace) -> None:
     targets = {flag: Path(name) for flag in ("plot", "csv") if (name := getattr(arguments, flag))}
     for target in targets.values():
         check_free(target, overwrite=arguments.overwrite)
-    curves = [(clip.info.name, _curve(arguments, "in", clip, bar))]
-    report: dict[str, Any] = {"curve": curve_report(curves[0][1])}
+    estimator, _ = shared.estimator_from(arguments)
+    by = displacement_by(estimator)
+    curves = [(clip.info.name, _curve(arguments, "in", clip, by, bar))]
+    report: dict[str, Any] = {"estimator": estimator.name, "curve": curve_report(curves[0][1])}
     if arguments.like:
         original = open_clip(arguments.like)
-        curves.insert(0, (original.info.name, _curve(arguments, "like", original, bar)))
+        curves.insert(0, (original.info.name, _curve(arguments, "like", original, by, bar)))
         report["original"] = curve_report(curves[0][1])
         report["comparison"] = comparison_report(compare(curves[0][1], curves[1][1]))
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
@@ -252,9 +280,11 @@ def measure_command(arguments: argparse.Namespace) -> None:
         write_text(targets["csv"], curve_csv(curves))
 
 
-def _curve(arguments: argparse.Namespace, side: str, clip: Clip, bar: ProgressBar) -> MotionCurve:
-    box = shared.face_from(arguments, side) or whole_frame_box(clip.info)
-    return measure_clip(clip, box, reference=arguments.reference, progress=bar)
+def _curve(
+    arguments: argparse.Namespace, side: str, clip: Clip, by: DisplacementEstimator, bar: ProgressBar
+) -> MotionCurve:
+    box = shared.face_from(arguments, side, clip) or whole_frame_box(clip.info)
+    return measure_clip(clip, box, reference=arguments.reference, estimator=by, progress=bar)
 
 
 def _write(

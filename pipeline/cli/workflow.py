@@ -45,13 +45,15 @@ def workflow_command(arguments: argparse.Namespace) -> None:
     for setting in arguments.settings:
         apply_setting(graph, types, setting)
     watch = _Watch()
-    hooks.progress = watch.progress
+    before, hooks.progress = hooks.progress, watch.progress
     try:
         finished = execute(
             graph, types, workflow=data if is_ui_form(data) else None, remark=log.warning, started=watch.started
         )  # fmt: skip
     finally:
+        hooks.progress = before
         watch.bar.close()
+        hooks.progress = before
     sys.stdout.write("".join(line for one in finished for line in _told(one, out)))
 
 

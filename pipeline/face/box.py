@@ -13,6 +13,9 @@ from ...models.geometry import FaceBox
 _ROUND = 1.1
 """Ratio of a mask's axes below which its direction is not used: a round mask has none."""
 
+LEAST_MASK = 16
+"""Sum of a mask below which it is called empty."""
+
 _BOX_NUMBERS = (4, 5)
 
 
@@ -34,7 +37,7 @@ def box_from_mask(mask: Tensor) -> FaceBox:
     """
     weight = mask.double()
     mass = weight.sum()
-    if mass < 16:
+    if mass < LEAST_MASK:
         raise MagPlusError("The face mask is empty. Draw the face in white.")
     y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in mask.shape), indexing="ij")
     cx, cy = float((weight * x).sum() / mass), float((weight * y).sum() / mass)

@@ -71,12 +71,17 @@ def frame_side(what: str, size: tuple[int, int], box: FaceBox | None, framing: F
 
 def frame_sources(sources: list[Tensor], box: FaceBox | None, framing: Framing) -> tuple[Framed, Tensor]:
     """Framing of the first source picture, and the crops ``(N, 3, size, size)`` of all; they share one box."""
-    sizes = {tuple(source.shape[-2:]) for source in sources}
-    if len(sizes) > 1:
-        raise MagPlusError(f"The source pictures have different sizes, {sorted(sizes)}. Crop them alike first.")
+    check_one_size(sources)
     height, width = sources[0].shape[-2:]
     framed = frame_side("portrait", (height, width), box, framing)
     return framed, framed.crop.apply(torch.stack(sources))
+
+
+def check_one_size(sources: list[Tensor]) -> None:
+    """Refuse source pictures of different sizes."""
+    sizes = {tuple(source.shape[-2:]) for source in sources}
+    if len(sizes) > 1:
+        raise MagPlusError(f"The source pictures have different sizes, {sorted(sizes)}. Crop them alike first.")
 
 
 def box_guides(backbone: AnimationBackbone, driving: Framed, source: Framed) -> dict[str, Any]:

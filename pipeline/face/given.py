@@ -10,10 +10,12 @@ from torch import Tensor
 
 from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
-from .box import box_from_mask
+from .box import LEAST_MASK, box_from_mask
 
 Numbers = tuple[float, float, float, float, float]
 """x, y, width, height in px, and the roll of the head in degrees."""
+
+NO_BOX = "The face box is empty or no box: no face was found. Draw a mask, or give numbers."
 
 NO_NUMBERS: Numbers = (0.0, 0.0, 0.0, 0.0, 0.0)
 
@@ -37,6 +39,61 @@ def given_box(
     return FaceBox.from_corner(x, y, width, height, angle) if width > 0 else None
 
 
+def given_track(
+    box: Any = None, mask: Tensor | None = None, numbers: Numbers = NO_NUMBERS, *, count: int
+) -> list[FaceBox | None]:
+    """The largest face of every frame of `given_faces`, None where there is none."""
+    return [max(faces, key=_area, default=None) for faces in given_faces(box, mask, numbers, count=count)]
+
+
+def given_faces(
+    box: Any = None, mask: Tensor | None = None, numbers: Numbers = NO_NUMBERS, *, count: int
+) -> list[list[FaceBox]]:
+    """All faces of a clip of ``count`` frames that were given: one list for all frames, or one list per frame.
+
+    What is given is what `given_box` takes; an empty list or an empty mask of a frame is a frame without a face. An
+    empty result says that nothing was given.
+    """
+    if box is not None:
+        return _all_from_wire(box, count)
+    if mask is not None and mask.ndim == 3 and len(mask) > 1 and not bool((mask == mask[:1]).all()):
+        _check_length("mask", len(mask), count)
+        return [[box_from_mask(one)] if one.sum() >= LEAST_MASK else [] for one in mask]
+    one = given_box(None, mask, numbers)
+    return [] if one is None else [[one]]
+
+
+def _all_from_wire(value: Any, count: int) -> list[list[FaceBox]]:
+    if isinstance(value, Mapping):
+        return [[_from_mapping(value)]]
+    if not isinstance(value, Sequence) or isinstance(value, str) or not value:
+        raise MagPlusError(NO_BOX)
+    if _is_picture(value):
+        return [[_from_mapping(face) for face in value]]
+    _check_length("list of face boxes", len(value), count)
+    return [[_from_mapping(face) for face in ([faces] if isinstance(faces, Mapping) else faces)] for faces in value]
+
+
+def _area(box: FaceBox) -> float:
+    return box.width * box.height
+
+
+def _is_picture(value: Sequence[Any]) -> bool:
+    """Whether a list holds the faces of one picture, not those of several frames."""
+    return all(isinstance(entry, Mapping) for entry in value)
+
+
+def _check_length(what: str, length: int, count: int) -> None:
+    if length not in (1, count):
+        raise MagPlusError(f"The {what} has {length} frames, the clip {count}. Give one per frame, or one for all.")
+
+
+def track_wire(boxes: Sequence[FaceBox | None]) -> list[list[dict[str, float]]]:
+    """Boxes as BOUNDING_BOX carries them: per frame a list, which is empty where there is no face."""
+    wires = [box_wire(box) for box in boxes]
+    return [[] if wire is None else [wire] for wire in wires]
+
+
 def box_wire(box: FaceBox | None) -> dict[str, float] | None:
     """A box as `given_box` takes it."""
     if box is None:
@@ -54,9 +111,9 @@ def _from_wire(value: Any, reference: int) -> FaceBox:
     if isinstance(value, Mapping):
         return _from_mapping(value)
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
-        raise MagPlusError("The face box is empty or no box: no face was found. Draw a mask, or give numbers.")
-    if all(isinstance(entry, Mapping) for entry in value):
-        return max(map(_from_mapping, value), key=lambda found: found.width * found.height)
+        raise MagPlusError(NO_BOX)
+    if _is_picture(value):
+        return max(map(_from_mapping, value), key=_area)
     return _from_wire(value[min(reference, len(value) - 1)], reference=0)
 
 

@@ -2,11 +2,12 @@
 
 from .compare import MotionComparison, compare
 from .curve import CurveBuilder, MotionCurve, measure_clip, measure_fields, whole_frame_box
-from .flow import DisplacementEstimator, dense_displacement
+from .flow import FARNEBACK, DisplacementEstimator, dense_displacement, displacement_by
 from .report import comparison_report, curve_csv, curve_report
 from .stages import STAGES, measure_stages
 
 __all__ = [
+    "FARNEBACK",
     "STAGES",
     "CurveBuilder",
     "DisplacementEstimator",
@@ -17,6 +18,7 @@ __all__ = [
     "curve_csv",
     "curve_report",
     "dense_displacement",
+    "displacement_by",
     "measure_clip",
     "measure_fields",
     "measure_stages",

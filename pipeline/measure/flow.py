@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...models.contracts import FlowEstimator
 from ...models.errors import MagPlusError
 
 DisplacementEstimator = Callable[[Tensor, Tensor], Tensor]
@@ -77,6 +78,32 @@ def dense_displacement(reference: Tensor, frames: Tensor) -> Tensor:
     if not found:
         return frames.new_zeros((0, 2, height, width))
     return torch.stack(found).permute(0, 3, 1, 2).contiguous().to(frames.device)
+
+
+class Farneback:
+    """`dense_displacement` as a flow estimator (`models.contracts.FlowEstimator`) that no gradient passes through."""
+
+    name = "Farneback's optical flow"
+
+    def flow(self, first: Tensor, second: Tensor, *, quick: bool = False) -> Tensor:
+        """Flow in px ``(N, 2, H, W)`` of pictures ``(N, 3, H, W)``; ``quick`` changes nothing."""
+        return torch.cat([dense_displacement(a, b[None]) for a, b in zip(first, second, strict=True)])
+
+
+FARNEBACK = Farneback()
+"""What reports measure with unless another estimator is given."""
+
+
+def displacement_by(estimator: FlowEstimator) -> DisplacementEstimator:
+    """A flow estimator in the form that curves are measured with."""
+    if isinstance(estimator, Farneback):
+        return dense_displacement
+
+    @torch.no_grad()
+    def displacement(reference: Tensor, frames: Tensor) -> Tensor:
+        return estimator.flow(reference.expand_as(frames), frames)
+
+    return displacement
 
 
 def _grey(frame: Tensor) -> Plane:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...models.contracts import Magnifier
 from ...models.errors import MagPlusError
-from ...models.geometry import FaceBox
+from ...models.geometry import FaceBox, Similarity
 from ...models.registry import needs_displacement
 from ..clip import Clip
 from ..face.sides import Sides
@@ -78,8 +78,7 @@ def restore(
     With a ``portrait`` ``(3, H, W)`` the motion is carried onto that (`demagnify_onto`), through the crop in ``sides``.
     """
     check_intensity(intensity)
-    if portrait is not None:
-        _check_portrait(portrait, sides)
+    to_portrait = None if portrait is None else _to_portrait(generated, portrait, sides)
     if alpha is None:
         found = measured_gain(generated, magnifier, evidence, sides, reference=reference, progress=progress)
         gain = 1 / factor_for(found)
@@ -88,16 +87,16 @@ def restore(
         check_alpha(alpha, magnifier.alpha_range)
         gain = alpha
     factor = intensity / gain
-    if portrait is None or sides is None:
+    if portrait is None or sides is None or to_portrait is None:
         box = evidence.generated_box or (sides.box_on_square(generated.info) if sides else None)
         chunks = demagnify(generated, magnifier, factor=factor, reference=reference, progress=progress)
     else:
-        box = sides.source.box
+        box = sides.box_on_portrait((portrait.shape[-2], portrait.shape[-1]))
         chunks = demagnify_onto(
             portrait,
             generated,
             needs_displacement(magnifier, purpose="pixels 'source'"),
-            to_portrait=sides.square(generated.info).to_picture,
+            to_portrait=to_portrait,
             factor=factor,
             reference=reference,
             progress=progress,
@@ -151,12 +150,8 @@ def _boxes(generated: Clip, original: Clip, evidence: Evidence, sides: Sides | N
     return box or whole_frame_box(original.info), generated_box or whole_frame_box(generated.info)
 
 
-def _check_portrait(portrait: Tensor, sides: Sides | None) -> None:
+def _to_portrait(generated: Clip, portrait: Tensor, sides: Sides | None) -> Similarity:
+    """Where the generated picture lies in the portrait."""
     if sides is None:
         raise MagPlusError("pixels 'source' needs to know where the face is: connect 'crop' from Animate Portrait.")
-    size = (portrait.shape[-2], portrait.shape[-1])
-    if size != sides.source_size:
-        raise MagPlusError(
-            f"The portrait has {size[1]} x {size[0]} px, the one that was animated {sides.source_size[1]} x "
-            f"{sides.source_size[0]} px. Connect the same picture to both nodes."
-        )
+    return sides.on_portrait(generated.info, (portrait.shape[-2], portrait.shape[-1]))

@@ -35,7 +35,7 @@ class EncodedSources:
 
     def get(self, backbone: AnimationBackbone, weights: Sequence[str], sources: Tensor, guides: Guides) -> Any:
         """The encoding, from here or made now."""
-        key = _key([backbone.name, *weights], sources, guides)
+        key = content_key([backbone.name, *weights], sources, guides)
         with self._lock:
             if key in self._states:
                 self._states.move_to_end(key)
@@ -70,8 +70,8 @@ class _Remembering:
         return self._cache.get(self._backbone, self._weights, sources, guides)
 
 
-def _key(names: Sequence[str], sources: Tensor, guides: Guides) -> str:
-    """Hash of all that an encoding depends on."""
+def content_key(names: Sequence[str], sources: Tensor, guides: Guides) -> str:
+    """Hash of names, pictures and whatever else a result depends on."""
     digest = hashlib.sha256(repr((names, str(sources.device))).encode())
     _feed(digest, sources)
     for name in sorted(guides):

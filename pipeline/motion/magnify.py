@@ -25,7 +25,7 @@ def magnify(
     clip: Clip,
     magnifier: Magnifier,
     *,
-    alpha: float,
+    alpha: float | Tensor,
     reference: int = 0,
     mask: Mask | None = None,
     grow_mask_px: int = 0,
@@ -35,19 +35,16 @@ def magnify(
 ) -> Iterator[Tensor]:
     """Chunks ``(n, 3, H, W)`` of the magnified clip.
 
-    The reference frame and everything where ``mask`` is 0 are the input's own pixels. With a ``band`` only motion of
-    its frequencies is magnified, the reference frame moves with its neighbours, and the clip is read twice. An alpha
-    outside the magnifier's range is an error, one that its weights were not trained for a warning.
+    ``alpha`` is a number, or a map ``(H, W)`` on the reference frame. That frame, and everything where ``mask`` is 0 or
+    a map is 1, are the input's own pixels. With a ``band`` only motion of its frequencies is magnified, the reference
+    frame moves with its neighbours, and the clip is read twice. An alpha outside the magnifier's range is an error, one
+    that its weights were not trained for a warning.
     """
-    check_alpha(alpha, magnifier.alpha_range)
-    if alpha < magnifier.alpha_range.trained_from:
-        log.warning(
-            "%s was trained for alpha %g and more: what it makes of %.3g is untrained there. 'builtin' is made for it.",
-            magnifier.name,
-            magnifier.alpha_range.trained_from,
-            alpha,
-        )
     still = clip.frame(reference)
+    if isinstance(alpha, Tensor):
+        alpha = alpha.to(still)
+        check_mask(alpha, clip, still, what="map of alpha")
+    _check_factors(alpha, magnifier)
     check_mask(mask, clip, still)
     state = magnifier.prepare(still, alpha)
     bands = None if band is None else _banded(clip, magnifier, state, band)
@@ -60,6 +57,8 @@ def magnify(
             out = cast(DisplacementMagnifier, magnifier).render(state, chunk, whole, part, kept)
         if part is not None:
             out = torch.where((part > 0).view(-1, 1, *part.shape[-2:]), out, chunk)
+        if isinstance(alpha, Tensor):
+            out = torch.where(alpha != 1, out, chunk)
         if bands is None and done <= reference < done + len(chunk):
             out[reference - done] = still
         for frame in out:
@@ -74,6 +73,20 @@ def _banded(clip: Clip, magnifier: Magnifier, state: object, band: Band) -> Iter
     taps = band.taps(clip.info.rate)
     fields = (one for chunk in clip.chunks() for one in measuring.displacement(state, chunk).split(1))
     return filtered(fields, taps)
+
+
+def _check_factors(alpha: float | Tensor, magnifier: Magnifier) -> None:
+    """Refuse factors that the magnifier does not take, and warn of those that it was not trained for."""
+    low, high = (float(one) for one in alpha.aminmax()) if isinstance(alpha, Tensor) else (alpha, alpha)
+    for factor in (low, high):
+        check_alpha(factor, magnifier.alpha_range)
+    if low < magnifier.alpha_range.trained_from:
+        log.warning(
+            "%s was trained for alpha %g and more: what it makes of %.3g is untrained there. 'builtin' is made for it.",
+            magnifier.name,
+            magnifier.alpha_range.trained_from,
+            low,
+        )
 
 
 def check_alpha(alpha: float, allowed: AlphaRange) -> None:

@@ -33,15 +33,15 @@ def in_step(clip: Clip, mask: Mask | None, *, grow_px: int = 0) -> Iterator[tupl
 _ADVICE = "Give one mask for the whole clip, or one per frame."
 
 
-def check_mask(mask: Mask | None, clip: Clip, picture: Tensor) -> None:
+def check_mask(mask: Mask | None, clip: Clip, picture: Tensor, what: str = "mask") -> None:
     """Refuse masks of another size than their picture ``(3, H, W)``, or of another number than the frames."""
     if mask is None:
         return
     height, width = mask.shape if isinstance(mask, Tensor) else (mask.info.height, mask.info.width)
     if (height, width) != picture.shape[1:]:
         raise MagPlusError(
-            f"The mask has {width} x {height} px, the clip {picture.shape[2]} x {picture.shape[1]} px. "
-            "Give a mask of the clip's size."
+            f"The {what} has {width} x {height} px, the clip {picture.shape[2]} x {picture.shape[1]} px. "
+            f"Give a {what} of the clip's size."
         )
     counts = (None if isinstance(mask, Tensor) else mask.info.count, clip.info.count)
     if None not in counts and counts[0] != counts[1]:

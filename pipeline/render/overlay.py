@@ -1,8 +1,9 @@
-"""How the two faces of an animation were framed, as one picture to look at before waiting for the result."""
+"""How faces were framed, as one picture to look at before waiting for the result."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -14,14 +15,19 @@ from torch import Tensor
 
 from ...models.geometry import FaceBox, Similarity, between, compose, inverse
 from ..clip import Clip
+from ..face.anatomy import FaceMap
+from ..face.clip_crop import ClipCrop
 from ..face.crop import Crop
-from ..face.frame import Framed
+from ..face.regions import RegionStrengths
 from ..face.sides import Sides
+from ..face.track import Faces, Track
 from .canvas import SERIES
 from .compare import Panel, grid_frames
 
 HEIGHT_PX = 320
-FACE, SQUARE = SERIES[1], SERIES[4]
+FACE, SQUARE, OTHER = SERIES[1], SERIES[4], (255, 255, 255)
+SHEET, SHEET_PX = 8, 200
+"""Frames on a sheet, and their height."""
 
 Points = NDArray[np.float64]
 
@@ -30,15 +36,69 @@ def alignment_picture(driving: Clip, portrait: Clip, sides: Sides) -> Image.Imag
     """Three panels: the driving reference and the portrait with box and crop, and one face laid over the other."""
     frame, picture = driving.frame(sides.reference).cpu(), portrait.frame(0).cpu()
     panels = [
-        Panel(f"driving, frame {sides.reference}", _marked(frame, sides.driving)),
-        Panel("portrait", _marked(picture, sides.source)),
+        Panel(f"driving, frame {sides.reference}", _marked(frame, sides.driving.box, sides.driving.crop)),
+        Panel("portrait", _marked(picture, sides.source.box, sides.source.crop)),
         Panel("driving face on portrait", _laid_over(frame, picture, sides)),
     ]
-    (chunk,) = grid_frames([panels], panel_height=HEIGHT_PX)
+    return _in_rows([panels])
+
+
+def crop_picture(clip: Clip, crop: ClipCrop, *, reference: int) -> Image.Image:
+    """Two panels: a frame with its face box and its crop, and that crop."""
+    frame, square = clip.frame(reference).cpu(), crop.crop(reference)
+    small = square.resized(HEIGHT_PX)
+    inside = _bytes(small.apply(frame[None])[0])
+    _draw(inside, _mapped(small.to_crop, corners(crop.box(reference))), FACE)
+    label = f"{crop.size} x {crop.size} px"
+    panels = [
+        Panel(f"frame {reference}", _marked(frame, crop.box(reference), square)),
+        Panel(label, [_chunk(inside)]),
+    ]
+    return _in_rows([panels])
+
+
+def region_picture(frame: Tensor, face: FaceMap, strengths: RegionStrengths) -> Image.Image:
+    """Two panels: a frame with its regions in colour, and how strong each place is, from black to white."""
+    frame = frame.cpu()
+    size = (frame.shape[-2], frame.shape[-1])
+    painted = 0.7 * frame
+    for index, share in enumerate(strengths.masks(face, size).values()):
+        colour = torch.tensor(SERIES[index % len(SERIES)]).view(3, 1, 1) / 255
+        painted = torch.lerp(painted, 0.4 * frame + 0.6 * colour, share)
+    alphas = strengths.alpha_map(face, size).log()
+    low, high = (float(value) for value in alphas.aminmax())
+    grey = ((alphas - low) / max(high - low, 1e-6)).expand(3, -1, -1)
+    label = f"alpha {math.exp(low):.3g} to {math.exp(high):.3g}"
+    return _in_rows([[Panel(str(strengths), [painted[None].clamp(0, 1)]), Panel(label, [grey[None]])]])
+
+
+def track_picture(clip: Clip, faces: Faces, found: Track, used: Track) -> Image.Image:
+    """Up to eight frames of a clip with the face that is followed, all others thinner, and what became of gaps.
+
+    ``found`` is the track before its gaps were filled, ``used`` after.
+    """
+    count = len(used)
+    shown = sorted({round(k * (count - 1) / max(min(count, SHEET) - 1, 1)) for k in range(min(count, SHEET))})
+    gap = next((k for k in range(count) if found[k] is None), None)
+    if gap is not None and gap not in shown:
+        shown = sorted([*shown[:-1], gap] if len(shown) == SHEET else [*shown, gap])
+    panels = []
+    for index in shown:
+        others = [face for face in faces[index] if face is not found[index]]
+        state = "" if found[index] is not None else ", no face" if used[index] is None else ", filled"
+        panels.append(Panel(f"frame {index}{state}", _marked(clip.frame(index).cpu(), used[index], others=others)))
+    half = -(-len(panels) // 2) if len(panels) > 3 else len(panels)
+    return _in_rows([row for row in (panels[:half], panels[half:]) if row], height=SHEET_PX)
+
+
+def _in_rows(rows: Sequence[Sequence[Panel]], *, height: int = HEIGHT_PX) -> Image.Image:
+    (chunk,) = grid_frames(rows, panel_height=height)
     return Image.fromarray(chunk[0].permute(1, 2, 0).mul(255).round().byte().numpy())
 
 
-def _marked(picture: Tensor, framed: Framed) -> list[Tensor]:
+def _marked(
+    picture: Tensor, box: FaceBox | None, crop: Crop | None = None, others: Sequence[FaceBox] = ()
+) -> list[Tensor]:
     """The picture with its face box and its crop, at the panel's size so that lines have one width."""
     height, width = picture.shape[-2:]
     scale = HEIGHT_PX / height
@@ -46,10 +106,14 @@ def _marked(picture: Tensor, framed: Framed) -> list[Tensor]:
     size = (max(1, round(width * scale)), HEIGHT_PX)
     mode = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     pixels = cv2.resize(_bytes(picture), size, interpolation=mode)
-    edge = framed.crop.size - 0.5
-    square = np.array([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]])
-    _draw(pixels, _mapped(compose(shrink, framed.crop.to_picture), square), SQUARE)
-    _draw(pixels, _mapped(shrink, corners(framed.box)), FACE)
+    if crop is not None:
+        edge = crop.size - 0.5
+        square = np.array([[-0.5, -0.5], [edge, -0.5], [edge, edge], [-0.5, edge]])
+        _draw(pixels, _mapped(compose(shrink, crop.to_picture), square), SQUARE)
+    for other in others:
+        _draw(pixels, _mapped(shrink, corners(other)), OTHER, width=1)
+    if box is not None:
+        _draw(pixels, _mapped(shrink, corners(box)), FACE)
     return [_chunk(pixels)]
 
 
@@ -90,11 +154,11 @@ def _bytes(picture: Tensor) -> NDArray[np.uint8]:
     return rearrange(picture.clamp(0, 1).mul(255).round().byte(), "c h w -> h w c").contiguous().numpy()
 
 
-def _draw(pixels: NDArray[np.uint8], points: Points, colour: tuple[int, int, int]) -> None:
+def _draw(pixels: NDArray[np.uint8], points: Points, colour: tuple[int, int, int], width: int = 2) -> None:
     """A closed outline on 8-bit pixels (OpenCV smooths lines on no others), dark below to show on every ground."""
     fixed = np.round(points * 16).astype(np.int32).reshape(-1, 1, 2)
-    for shade, width in (((0, 0, 0), 4), (colour, 2)):
-        cv2.polylines(pixels, [fixed], True, shade, width, cv2.LINE_AA, 4)
+    for shade, thickness in (((0, 0, 0), 2 * width), (colour, width)):
+        cv2.polylines(pixels, [fixed], True, shade, thickness, cv2.LINE_AA, 4)
 
 
 def _chunk(pixels: NDArray[np.uint8]) -> Tensor:

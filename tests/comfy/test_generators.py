@@ -115,7 +115,6 @@ def test_a_missing_file_is_told_with_its_source(comfy):
 @pytest.mark.parametrize("name", FILES)
 def test_a_template_opens_with_nothing_missing(page, weights, shots, name):
     page.open_template(PACK, name)
-    page.command("Comfy.RefreshNodeDefinitions")
     kinds = {one["type"] for one in check(page)}
     assert f"MagPlus{name}" in kinds
     page.shot(shots / f"{name}, opened, {'nodes 2.0' if page.vue else 'canvas'}.png")

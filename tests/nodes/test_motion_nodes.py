@@ -38,7 +38,7 @@ def _run_chain(pack, small, portrait):
         "MagPlusAnimate", backbone=backbone, source=portrait, driving=magnified, reference_index=reference,
         source_box=PORTRAIT_BOX, driving_box=box,
     )  # fmt: skip
-    names = ("frames", "mask", "reference_index", "preview", "crop")
+    names = ("frames", "mask", "reference_index", "preview", "crop", "portrait_crop")
     return {"magnified": magnified, "alpha": alpha, "backbone": backbone, **dict(zip(names, animated, strict=True))}
 
 
@@ -91,7 +91,7 @@ def test_one_reference_rules_the_chain(pack, small, portrait, chain):
     animate = {"backbone": chain["backbone"], "source": portrait, "driving": magnified}
     with pytest.raises(pack.error, match="'driving' was made against reference frame 3, here it is frame 0"):
         pack.run("MagPlusAnimate", **animate)
-    frames, _, _, _, crop = pack.run("MagPlusAnimate", **animate, reference_index=3)
+    frames, _, _, _, crop, _ = pack.run("MagPlusAnimate", **animate, reference_index=3)
     for wires in ({"generated": frames}, {"generated": chain["frames"].clone(), "crop": crop}):
         with pytest.raises(pack.error, match="reference frame 3"):
             pack.run("MagPlusDemagnify", **wires, factor_mode="number")
@@ -309,7 +309,7 @@ def test_best_is_refused_where_it_cannot_be_and_rules_the_chain_where_it_can(pac
         pack.run("MagPlusAnimate", backbone=chain["backbone"], driving=small, **given)
     model = type("Choosing", (type(chain["backbone"].model),), {"choose_reference": lambda *_: 2})()
     choosing = pack.module("nodes.wires").Loaded(model=model, weights=("choosing",))
-    frames, _, index, _, crop = pack.run("MagPlusAnimate", backbone=choosing, driving=small, **given)
+    frames, _, index, _, crop, _ = pack.run("MagPlusAnimate", backbone=choosing, driving=small, **given)
     assert index == 2 and crop.reference == 2 and frames.magplus_reference_index == 2
     with pytest.raises(pack.error, match="made against reference frame 0"):
         pack.run("MagPlusAnimate", backbone=choosing, driving=chain["magnified"], **given)

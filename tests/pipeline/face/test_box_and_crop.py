@@ -116,3 +116,11 @@ def test_a_cropped_clip_is_a_clip():
     view = CroppedClip(clip, frame_whole(64, 64, 64))
     assert view.info.height == 64 and view.info.count == 5
     assert torch.equal(torch.cat(list(view.chunks(2))), clip.frames) and torch.equal(view.frame(3), clip.frames[3])
+
+
+def test_a_face_that_was_cropped_for_a_framing_is_taken_as_it_is():
+    framing = Framing(scale=1.37, shift_y=0.07, size=96)
+    crop = frame_face(FaceBox(cx=71.3, cy=66.6, width=33, height=41.7), framing)
+    again = frame_face(FaceBox(cx=71.3, cy=66.6, width=33, height=41.7).moved_by(crop.to_crop), framing)
+    square = torch.rand(1, 3, 96, 96)
+    assert torch.equal(again.apply(square), square)
