@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,8 @@ from .errors import MagPlusError
 SUFFIXES = frozenset({".safetensors", ".sft", ".pth", ".pt", ".ckpt", ".bin", ".tar", ".pkl", ".zip"})
 """File endings that may hold weights. Which network it is, is told by the keys alone."""
 
-_WRAPPERS = ("state_dict", "model_state_dict", "params_ema", "params", "model")
+_WRAPPERS = ("state_dict", "model_state_dict", "params", "params_ema", "model")
+"""The first that is there. Files of BasicSR may hold two of them, and official test code takes ``params``."""
 _SHOWN = 5
 _COUNTER = ".num_batches_tracked"
 
@@ -65,7 +68,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_pickle(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(_packed(path) or path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" not in str(error).lower() and "unsupported" not in str(error).lower():
             raise MagPlusError(f"{path} cannot be read: {error}. It is truncated or not a weights file.") from None
@@ -78,6 +81,20 @@ def _read_pickle(path: Path) -> Any:
         raise MagPlusError(
             f"{path} cannot be read as weights ({reason}). It is truncated or not a weights file; fetch it again."
         ) from None
+
+
+def _packed(path: Path) -> io.BytesIO | None:
+    """The one weights file inside a zip. A file of torch is a zip too, and is no such thing."""
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        if any(name.endswith("data.pkl") for name in names):
+            return None
+        inside = [name for name in names if Path(name).suffix in SUFFIXES - {".zip", ".safetensors", ".sft"}]
+        if len(inside) != 1:
+            raise MagPlusError(f"{path} is a zip with {len(inside)} weights files. Unpack it and give one of them.")
+        return io.BytesIO(archive.read(inside[0]))
 
 
 def _unwrap(content: Any) -> Any:

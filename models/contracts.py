@@ -7,7 +7,7 @@ calls: what a clip needs travels in the returned state, so that two branches of 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 Guides = Mapping[str, Any]
 """What a backbone needs beyond pixels, by the names in its ``guide_names``.
 
-Those about the portrait start with ``source`` and are all that `AnimationBackbone.encode_source` is given.
+Those about the portrait start with ``source`` and are all that `AnimationBackbone.encode_source` is given. A value that
+belongs to the driving clip frame by frame is wrapped in `PerFrame` until the backbone gets its part.
 ``motion_strength`` is a number, 1 where it is not given: the motion is scaled by it in the model's own space.
 """
 
@@ -148,6 +149,39 @@ class AnimationBackbone(Protocol):
 
     def drive(self, drive_state: Any, frames: Tensor, guides: Guides) -> DriveResult:
         """One generated picture per driving frame ``(N, 3, H, W)``; per-frame guides are sliced like the frames."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerFrame:
+    """A guide with one entry for each frame of the driving clip.
+
+    `AnimationBackbone.set_reference` gets the reference's entry without the frame's dimension,
+    `AnimationBackbone.drive` those of its frames, with it.
+    """
+
+    values: Tensor
+
+
+class Fit(Protocol):
+    """Something about the portrait that is found by optimisation before it can be encoded."""
+
+    guide: str
+    """Which guide the result is."""
+    network: nn.Module
+    values: Sequence[Any]
+    """Tensors, or containers of them, that the optimisation works on."""
+
+    def solve(self, network: nn.Module, values: Sequence[Any], tick: Callable[[int, int], None]) -> Any:
+        """The guide's value; runs where gradients are possible. ``tick(done, total)`` after each step."""
+        ...
+
+
+class FitsSource(AnimationBackbone, Protocol):
+    """A backbone that may have to fit a guide to the portrait."""
+
+    def fit(self, sources: Tensor, guides: Guides) -> Fit | None:
+        """What is to be fitted, None where the guides say it all."""
         ...
 
 

@@ -18,9 +18,13 @@ from .flowmag import arch as flowmag
 from .flowmag.learner import FlowMagLearner
 from .fomm import arch as fomm
 from .fsrt import arch as fsrt
+from .guides import Guide
 from .lkmag import arch as lkmag
 from .lkmag.learner import LKMagLearner
 from .look_alikes import look_alike
+from .metaportrait import arch as metaportrait
+from .metaportrait import superres_arch as superres
+from .metaportrait.superres import SuperResolver
 from .options import Option, read_options
 from .raft import arch as raft
 
@@ -70,6 +74,8 @@ class BackboneSpec:
     origin: str = ""
     """Where its authors publish them."""
     options: tuple[Option, ...] = ()
+    guides: tuple[Guide, ...] = ()
+    """What users can give beside the pictures."""
     framing: Framing
     target_pct_face: float
     """Peak motion the backbone is assumed to answer to, in percent of the face width. A guess until it is measured."""
@@ -81,6 +87,17 @@ class BackboneSpec:
         """Which files it needs and where they are found, in a sentence."""
         return f"{self.name} needs {' and '.join(self.files)}, from {self.origin}."
 
+
+SUPER_RESOLUTION = Architecture(
+    name="metaportrait_sr",
+    kind="super-resolution",
+    title="MetaPortrait's temporal super-resolution (temporal_gfpgan)",
+    required_keys=superres.REQUIRED_KEYS,
+    build=superres.build,
+    options=superres.OPTIONS,
+    files=("temporal_gfpgan.pth (from 600 MiB)",),
+    origin="https://github.com/Meta-Portrait/MetaPortrait/releases/tag/v0.0.1",
+)
 
 ARCHITECTURES = (
     Architecture(
@@ -128,6 +145,15 @@ ARCHITECTURES = (
         build=fsrt.networks,
         tidy=fsrt.tidy,
     ),
+    Architecture(
+        name="metaportrait",
+        kind="backbone",
+        title="MetaPortrait, base model at 256 px",
+        required_keys=metaportrait.REQUIRED_KEYS,
+        build=metaportrait.base_model,
+        tidy=metaportrait.tidy,
+    ),
+    SUPER_RESOLUTION,
     Architecture(
         name="raft",
         kind="flow estimator",
@@ -178,6 +204,18 @@ BACKBONES = {
         framing=fsrt.FRAMING,
         target_pct_face=3.0,
         build=fsrt.build,
+    ),
+    "metaportrait": BackboneSpec(
+        name="metaportrait",
+        title="MetaPortrait: 669 landmarks, warp and refine",
+        architectures=frozenset({"metaportrait"}),
+        files=("ckpt_base.pth.tar (from 500 MiB)",),
+        origin="https://github.com/Meta-Portrait/MetaPortrait",
+        options=metaportrait.OPTIONS,
+        guides=metaportrait.GUIDES,
+        framing=metaportrait.FRAMING,
+        target_pct_face=3.0,
+        build=metaportrait.build,
     ),
 }
 
@@ -264,6 +302,21 @@ def estimator_files() -> str:
 def _published(kind: str) -> str:
     published = [a for a in ARCHITECTURES if a.kind == kind and a.files]
     return "; ".join(f"{a.name} takes {' or '.join(a.files)} from {a.origin}" for a in published)
+
+
+def load_superresolver(path: str | Path, options: Mapping[str, Any]) -> tuple[SuperResolver, Checkpoint]:
+    """The super-resolution in a file, and that file. Options may be words or typed values."""
+    chosen = read_options(SUPER_RESOLUTION.options, options, of="Super-resolution")
+    checkpoint = read_checkpoint(path)
+    found = identify(checkpoint)
+    if found is not SUPER_RESOLUTION:
+        raise MagPlusError(f"{path} is {found.title}, not a super-resolution. {superresolver_files()}")
+    return SUPER_RESOLUTION.build(checkpoint.tensors, **chosen), checkpoint
+
+
+def superresolver_files() -> str:
+    """Which file super-resolution takes."""
+    return f"Super-resolution takes {' or '.join(SUPER_RESOLUTION.files)}, from {SUPER_RESOLUTION.origin}."
 
 
 def needs_displacement(magnifier: Magnifier, *, purpose: str) -> DisplacementMagnifier:

@@ -10,17 +10,19 @@ from .animate import AnimatePortrait
 from .compare import CompareClips
 from .crop_face import CropFace
 from .demagnify import DemagnifyMotion
-from .generators import FOMM, FSRT, FlowTransfer
+from .generators import FOMM, FSRT, FlowTransfer, MetaPortrait
 from .load_flow import LoadFlow
 from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
+from .metaportrait import MetaPortraitGuides
 from .paste_back import PasteBack
 from .region_mask import RegionMask
 from .report import MotionReport
 from .restore_head import RestoreHeadMotion
 from .save_video import SaveVideo
 from .stabilise_head import StabiliseHead
+from .superresolve import SuperResolve
 from .track_face import TrackFace
 
 NODES: tuple[Any, ...] = (
@@ -37,8 +39,11 @@ NODES: tuple[Any, ...] = (
     FlowTransfer,
     FOMM,
     FSRT,
+    MetaPortrait,
+    MetaPortraitGuides,
     AnimatePortrait,
     DemagnifyMotion,
+    SuperResolve,
     CompareClips,
     MotionReport,
     LoadFlow,

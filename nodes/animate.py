@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,10 @@ from torch import Tensor
 
 from ..pipeline.face.clip_crop import ClipCrop
 from ..pipeline.face.given import given_box
-from ..pipeline.face.sides import frame_sides
+from ..pipeline.face.sides import NO_GUIDES, frame_sides
 from ..pipeline.motion.animate import STRENGTHS, Reference, animate, resolve_reference
 from ..pipeline.motion.encoded import EncodedSources
+from ..pipeline.motion.fitting import fitting
 from ..pipeline.render.overlay import alignment_picture
 from . import convert, host
 from .host import io
@@ -19,6 +21,7 @@ from .wires import (
     Backbone,
     BothSides,
     Crop,
+    Guides,
     Loaded,
     box_inputs,
     box_sockets,
@@ -88,6 +91,11 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
                     tooltip="From Crop Face, where 'driving' is its square, steady or following: tells the face "
                     "without a box.",
                 ),
+                Guides.Input(
+                    "guides",
+                    optional=True,
+                    tooltip="What the generator needs beyond pixels, such as landmarks: from MetaPortrait Guides.",
+                ),
             ],
             outputs=[
                 io.Image.Output("frames", tooltip="The generated clip: a square at the generator's size."),
@@ -119,6 +127,7 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
         driving_mask: Tensor | None = None,
         source_crop: ClipCrop | None = None,
         driving_crop: ClipCrop | None = None,
+        guides: Mapping[str, Any] = NO_GUIDES,
         **numbers: float,
     ) -> Any:
         """Frame both sides, drive, show how they were framed."""
@@ -130,10 +139,11 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
         }
         framed = frame_sides(
             clip, pictures, backbone.model, reference=reference_index, device=host.device(),
-            driving_within=driving_crop, source_within=source_crop, **boxes,
+            driving_within=driving_crop, source_within=source_crop, guides=guides, **boxes,
         )  # fmt: skip
-        model = ENCODED.remembering(backbone.ready(), weights=backbone.weights)
         with host.running() as progress:
+            model = fitting(backbone.ready(), progress=progress, escape=host.outside_inference_mode)
+            model = ENCODED.remembering(model, weights=backbone.weights)
             wanted: Reference = "best" if driving_reference == "best" else reference_index
             about: Any = {"guides": framed.guides, "progress": progress}
             index = resolve_reference(wanted, model, framed.crops, framed.driver, **about)

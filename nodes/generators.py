@@ -45,7 +45,7 @@ class FOMM(io.ComfyNode):  # type: ignore[misc]
             "FOMM (MagPlus)",
             "First Order Motion Model: ten keypoints of the driving face move the portrait, 256 px. The quickest "
             "generator with weights, and the one to start with.",
-            inputs=[_file_input("weights", "vox-cpk or vox-adv-cpk, converted to safetensors or as published."),
+            inputs=[file_input("weights", "vox-cpk or vox-adv-cpk, converted to safetensors or as published."),
                     *_option_inputs("fomm")],
         )  # fmt: skip
 
@@ -78,8 +78,8 @@ class FSRT(io.ComfyNode):  # type: ignore[misc]
             "pixel decoded on its own, 256 px. Takes several pictures of one person. Made for a GPU: half a minute a "
             "frame on a processor.",
             inputs=[
-                _file_input("weights", "vox256 or vox256_2Source, converted to safetensors or as published."),
-                _file_input("detector", "kp_detector, or the choice that it is in the same file.", SAME_FILE),
+                file_input("weights", "vox256 or vox256_2Source, converted to safetensors or as published."),
+                file_input("detector", "kp_detector, or the choice that it is in the same file.", SAME_FILE),
                 *_option_inputs("fsrt"),
             ],
         )
@@ -100,6 +100,39 @@ class FSRT(io.ComfyNode):  # type: ignore[misc]
         return _loaded("fsrt", _given(weights, detector), options)
 
 
+class MetaPortrait(io.ComfyNode):  # type: ignore[misc]
+    """MetaPortrait's base model."""
+
+    @classmethod
+    def define_schema(cls) -> Any:
+        """Inputs and outputs."""
+        return _schema(
+            "MagPlusMetaPortrait",
+            "MetaPortrait (MagPlus)",
+            "MetaPortrait: 669 landmarks, drawn as lines, warp the portrait and refine it, 256 px. MetaPortrait Guides "
+            "brings landmarks and identity to Animate Portrait; without them both are approximated.",
+            inputs=[
+                file_input("weights", "ckpt_base, converted to safetensors or as published."),
+                *_option_inputs("metaportrait"),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, weights: str | None) -> bool | str:
+        """A file that is not there is refused before anything runs, with where to get it."""
+        return _missing("metaportrait", weights)
+
+    @classmethod
+    def fingerprint_inputs(cls, weights: str, **_: Any) -> str:
+        """Changes when the file is replaced by another one of the same name."""
+        return convert.fingerprint(host.weight_path(weights))
+
+    @classmethod
+    def execute(cls, *, weights: str, **options: Any) -> Any:
+        """Read, recognise, build."""
+        return _loaded("metaportrait", [weights], options)
+
+
 def _schema(node_id: str, name: str, description: str, *, inputs: list[Any]) -> Any:
     return io.Schema(
         node_id=node_id,
@@ -112,7 +145,7 @@ def _schema(node_id: str, name: str, description: str, *, inputs: list[Any]) -> 
     )
 
 
-def _file_input(id: str, what: str, *more: str) -> Any:
+def file_input(id: str, what: str, *more: str) -> Any:
     """A choice of a file, with what may stand for one in front."""
     options = [*more, *host.weight_files()] or [NOTHING_YET]
     return io.Combo.Input(id, options=options, tooltip=f"{what} Files lie in models/{host.KIND}.")

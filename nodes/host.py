@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -28,6 +28,7 @@ from ..models.errors import MagPlusError
 from ..pipeline.log import log
 from ..pipeline.media.stills import SUFFIXES as PICTURES
 from . import standalone
+from .inference import leave_inference_mode, usable
 
 IN_COMFYUI = "comfy_api" in sys.modules
 
@@ -183,6 +184,18 @@ def small_picture(frame: Tensor) -> Image.Image:
     step = max(1, -(-max(frame.shape[-2:]) // PREVIEW_PX))
     values = avg_pool2d(frame.detach(), step, ceil_mode=True).clamp(0, 1).mul(255).round().to("cpu", torch.uint8)
     return Image.fromarray(values.permute(1, 2, 0).contiguous().numpy())
+
+
+# ---- gradients
+
+
+def outside_inference_mode(function: Callable[..., Any], *values: Any) -> Any:
+    """The function's result for copies of its values, where gradients are possible: for fitting and adaptation.
+
+    ComfyUI runs nodes in inference mode, and what was loaded in it cannot be trained.
+    """
+    with leave_inference_mode():
+        return function(*(usable(value) for value in values))
 
 
 # ---- files

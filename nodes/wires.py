@@ -16,6 +16,8 @@ from . import host
 from .host import io
 
 Magnifier = io.Custom("MAGPLUS_MAGNIFIER")
+Guides = io.Custom("MAGPLUS_GUIDES")
+"""Guides by name, as `models.guides.read_guides` gives them."""
 Backbone = io.Custom("MAGPLUS_BACKBONE")
 Crop = io.Custom("MAGPLUS_CROP")
 """A `ClipCrop`: one clip seen through a square."""

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -18,7 +18,8 @@ from ..models.geometry import FaceBox
 from .clip import Clip, SpooledClip
 from .face.anatomy import FaceMap
 from .face.crop import CroppedClip
-from .face.frame import Framed, box_guides, frame_side, frame_sources
+from .face.frame import Framed, frame_side, frame_sources
+from .face.guides import of_reference, place_guides
 from .face.head import HeadMotion, StillClip, measure_head
 from .face.regions import RegionStrengths
 from .measure import FARNEBACK, STAGES, MotionComparison, MotionCurve, compare, displacement_by, measure_stages
@@ -26,6 +27,7 @@ from .motion.animate import Reference, animate, resolve_reference
 from .motion.calibrate import choose_alpha
 from .motion.demagnify import check_intensity, demagnify, demagnify_onto, factor_for
 from .motion.encoded import EncodedSources
+from .motion.fitting import fitting
 from .motion.magnify import estimator_of, magnify, measuring
 from .progress import Progress, silent
 
@@ -43,6 +45,8 @@ class RunSettings:
     reference: Reference = 0
     motion_strength: float = 1.0
     """Scales the motion inside the backbone; the loop measures what is left for de-magnification."""
+    guides: Mapping[str, Any] = field(default_factory=dict)
+    """Of the driving clip as it is given, not as it is magnified."""
     driver_box: FaceBox | None = None
     source_box: FaceBox | None = None
     regions: RegionStrengths | None = None
@@ -101,7 +105,7 @@ def run(
     ``estimator`` measures what the report says; it must not be the magnifier's own, which closes the loop.
     """
     with ExitStack() as stack:
-        backbone = EncodedSources.once(backbone)
+        backbone = EncodedSources.once(fitting(backbone, progress=progress))
         job = _Job(driver, sources, backbone, magnifier, settings, scratch, estimator, progress, stack)
         result = job.run()
         result.opened = stack.pop_all()
@@ -179,9 +183,19 @@ class _Job:
                 self.backbone,
                 crops,
                 driving,
-                guides=box_guides(self.backbone, driver, source),
+                guides=self._guides(self.settings.guides, driver, source),
                 progress=self.progress,
             )
+
+    def _guides(self, given: Mapping[str, Any], driver: Framed, source: Framed) -> dict[str, Any]:
+        info = self.clip.info
+        driving_size, source_size = (info.height, info.width), self.sources[0].shape[-2:]
+        return place_guides(
+            given,
+            self.backbone,
+            driving=(driver, driving_size),
+            source=(source, (source_size[0], source_size[1])),
+        )
 
     def _alpha(self, view: Clip, driver: Framed) -> tuple[float, str]:
         if self.settings.regions is not None:
@@ -206,7 +220,7 @@ class _Job:
                 driven,
                 reference=self.reference,
                 motion_strength=self.settings.motion_strength,
-                guides=box_guides(self.backbone, driver, source),
+                guides=self._guides(of_reference(self.settings.guides, self.reference), driver, source),
                 progress=self.progress,
             )
             return self._spool((result.frames for result in results), "generated")

@@ -14,15 +14,16 @@ from .blocks import ResBlock, SameBlock, UpBlock
 
 
 class DoublingConv(nn.Module):
-    """Nearest x2, a 3 x 3 convolution with padding 1, and ReLU, as one transposed convolution.
+    """Nearest x2, a 3 x 3 convolution with padding 1, and ReLU where wanted, as one transposed convolution.
 
     Each of the four pixels that come from one sees only 2 x 2 different inputs, so 4 of 9 multiplications are enough.
     A transposed convolution of stride 2 says exactly this: its 4 x 4 kernel is the 3 x 3 one, convolved with the 2 x 2
     of ones that repeats a pixel.
     """
 
-    def __init__(self, conv: nn.Conv2d) -> None:
+    def __init__(self, conv: nn.Conv2d, *, relu: bool = True) -> None:
         super().__init__()
+        self.relu = relu
         out, inside = conv.weight.shape[:2]
         flat = F.conv2d(
             conv.weight.detach().flip(2, 3).reshape(out * inside, 1, 3, 3), torch.ones(1, 1, 2, 2), padding=1
@@ -31,7 +32,8 @@ class DoublingConv(nn.Module):
         self.bias = nn.Parameter(cast(Tensor, conv.bias).detach().clone(), requires_grad=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        return F.relu(F.conv_transpose2d(features, self.weight, self.bias, stride=2, padding=1))
+        made = F.conv_transpose2d(features, self.weight, self.bias, stride=2, padding=1)
+        return F.relu(made) if self.relu else made
 
 
 def fold_norms(network: nn.Module) -> nn.Module:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import torch
 
@@ -14,6 +14,7 @@ from ...models.checkpoint import Checkpoint
 from ...models.contracts import AnimationBackbone, FlowEstimator, Magnifier
 from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
+from ...models.guides import Given, read_guides
 from ...models.registry import BACKBONES, BUILTIN, load_backbone, load_estimator, load_magnifier
 from ..clip import Clip, TensorClip
 from ..face.anatomy import REGIONS
@@ -23,7 +24,7 @@ from ..face.frame import check_one_size
 from ..face.regions import RegionStrengths, parse_regions
 from ..log import log
 from ..measure import FARNEBACK
-from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_image, read_mask
+from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_array, read_image, read_mask
 from ..motion.animate import Reference
 from ..motion.band import Band
 from ..motion.masks import Mask
@@ -113,6 +114,24 @@ def add_backbone(parser: Parser) -> None:
     parser.add_argument(
         "--option", action="append", default=[], metavar="KEY=VALUE", help="option of the backbone; repeat for several"
     )
+    parser.add_argument(
+        "--guide",
+        action="append",
+        default=[],
+        metavar="NAME=FILE.npy|WORD",
+        help="what the backbone needs beyond pixels, such as landmarks; repeat for several",
+    )
+
+
+def guides_from(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the user gave, by name."""
+    given: dict[str, Given] = {}
+    for text in arguments.guide:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise MagPlusError(f"--guide {text}: give NAME=FILE.npy, or NAME=WORD.")
+        given[name] = read_array(Path(value)) if value.endswith(".npy") else value
+    return read_guides(BACKBONES[arguments.backbone].guides, given, of=f"Backbone '{arguments.backbone}'")
 
 
 def add_face(parser: Parser, side: str) -> None:

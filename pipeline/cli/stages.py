@@ -17,8 +17,10 @@ from ...models.registry import BACKBONES, load_magnifier, needs_displacement
 from ..clip import Clip, SpooledClip
 from ..face.anatomy import FaceMap
 from ..face.crop import CroppedClip
-from ..face.frame import box_guides, frame_side, frame_sources
+from ..face.frame import frame_side, frame_sources
+from ..face.guides import place_guides
 from ..face.head import StillClip, measure_head, restored
+from ..face.regions import within_face
 from ..face.sides import Sides
 from ..log import log
 from ..measure import (
@@ -36,6 +38,7 @@ from ..media import SYNTHETIC, FileClip, motion_survival, open_clip, provenance,
 from ..motion.animate import animate, resolve_reference
 from ..motion.auto import Evidence, choose, restore
 from ..motion.encoded import EncodedSources
+from ..motion.fitting import fitting
 from ..motion.magnify import check_alpha, estimator_of, magnify
 from ..outputs import check_free, survival_report, write_picture, write_text
 from ..render import plot_curves
@@ -103,6 +106,8 @@ def magnify_command(arguments: argparse.Namespace) -> None:
         about: Any = {"magnifier": magnifier, "reference": arguments.reference, "progress": bar}
         target = BACKBONES["flow"].target_pct_face
         alpha = factors = choose(view, box, target_pct_face=target, **about) if alpha is None else alpha
+        if head is not None and box is not None:
+            factors = within_face(alpha, box, (clip.info.height, clip.info.width))
     check_alpha(alpha, magnifier.alpha_range)
     chunks = magnify(
         view,
@@ -139,13 +144,18 @@ def animate_command(arguments: argparse.Namespace) -> None:
     """Driving clip and portrait in, generated clip out, framed as the backbone asks."""
     clip, bar = shared.moving_clip_from(arguments), ProgressBar()
     backbone, weights = shared.backbone_from(arguments)
-    backbone = EncodedSources.once(backbone)
+    backbone = EncodedSources.once(fitting(backbone, progress=bar))
     size = (clip.info.height, clip.info.width)
     driver = frame_side("driving clip", size, shared.face_from(arguments, "driver", clip), backbone.framing)
     pictures = shared.pictures_from(arguments.source)
     face = shared.face_from(arguments, "source", pictures)
     source, crops = frame_sources(list(pictures.frames), face, backbone.framing)
-    guides = box_guides(backbone, driver, source)
+    guides = place_guides(
+        shared.guides_from(arguments),
+        backbone,
+        driving=(driver, size),
+        source=(source, (pictures.info.height, pictures.info.width)),
+    )
     cropped = CroppedClip(clip, driver.crop)
     arguments.reference = resolve_reference(arguments.reference, backbone, crops, cropped, guides=guides, progress=bar)
     results = animate(
@@ -160,6 +170,7 @@ def animate_command(arguments: argparse.Namespace) -> None:
     settings = {
         "backbone": arguments.backbone,
         "options": arguments.option,
+        "guides": arguments.guide,
         "motion_strength": arguments.motion_strength,
     }
     chunks = (result.frames for result in results)

@@ -36,11 +36,12 @@ def list_backbones(_: argparse.Namespace) -> None:
             spec.title,
             ", ".join(spec.files) or "none needed",
             ", ".join(option.name for option in spec.options) or "none",
+            ", ".join(guide.name for guide in spec.guides) or "none",
             f"{spec.framing.size} px, {spec.framing.scale:g} x face height",
         ]
         for spec in BACKBONES.values()
     ]
-    sys.stdout.write(render_table(["name", "what it is", "files", "options", "framing"], rows) + "\n")
+    sys.stdout.write(render_table(["name", "what it is", "files", "options", "guides", "framing"], rows) + "\n")
 
 
 def inspect_file(arguments: argparse.Namespace) -> None:

@@ -12,12 +12,15 @@ from torch import Tensor
 
 from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
+from ...models.warp import box_window
 from .anatomy import REGIONS, FaceMap, region_mask
 from .clip_crop import ClipCrop
 from .landmarks import chosen_mesh
 
 SOFTNESS = 0.6
 """Width of a region's edge, in its half axes."""
+FADE = 0.35
+"""Width of the soft edge around a face box, in its half sides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +79,14 @@ def parse_regions(text: str) -> RegionStrengths:
             raise MagPlusError(f"'{part}' is no strength of a region. Give REGION=FACTOR, as in brows=12.") from None
     outside = values.pop("outside", 1.0)
     return RegionStrengths(alphas=values, outside=outside)
+
+
+def within_face(alpha: float, box: FaceBox, size: tuple[int, int]) -> Tensor:
+    """A map ``(H, W)`` of one factor inside a face, softly 1 around it.
+
+    Where a head is held still, what stands still behind it moves, and would be magnified.
+    """
+    return 1 + (alpha - 1) * box_window(box, torch.zeros(1, 1, *size), FADE)[0, 0]
 
 
 def strongest(alphas: Tensor) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,10 @@ from ...models.geometry import FaceBox, Similarity, compose
 from ..clip import CHUNK, Clip, ClipInfo
 from .clip_crop import ClipCrop
 from .crop import Crop, CroppedClip
-from .frame import Framed, box_guides, frame_side, frame_sources
+from .frame import Framed, frame_side, frame_sources
+from .guides import place_guides
+
+NO_GUIDES: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,10 +124,12 @@ def frame_sides(
     device: torch.device,
     driving_within: ClipCrop | None = None,
     source_within: ClipCrop | None = None,
+    guides: Mapping[str, Any] = NO_GUIDES,
 ) -> FramedSides:
     """Frame a driving clip and the pictures of a portrait as a backbone wants them, on the device where it runs.
 
     ``driving_within`` and ``source_within`` are crops whose squares they show; those tell the faces too.
+    ``guides`` are those that the user gave.
     """
     driving_box = _from_crop(driving_box, driving_within, driving.info, reference)
     source_box = _from_crop(source_box, source_within, portrait.info, 0)
@@ -145,7 +150,13 @@ def frame_sides(
         sides=sides,
         crops=crops.to(device),
         driver=DeviceClip(CroppedClip(driving, driver.crop), device),
-        guides=box_guides(backbone, driver, source),
+        guides=place_guides(
+            guides,
+            backbone,
+            driving=(driver, size),
+            source=(source, sides.source_size),
+            reference=reference,
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """Reading and writing clips, pictures and sound, and what survives of a motion on the way."""
 
+from .arrays import read_array
 from .audio import Audio, AudioBuffer, AudioTrack, open_audio
 from .formats import FFV1, FFV1_8BIT, FORMATS, H264, H264_444, JPEG, NPY, PNG, PNG16, Format, format_for
 from .provenance import SYNTHETIC, provenance, sha256, write_sidecar
@@ -33,6 +34,7 @@ __all__ = [
     "open_audio",
     "open_clip",
     "provenance",
+    "read_array",
     "read_image",
     "read_mask",
     "sha256",

@@ -63,6 +63,14 @@ def _mapped(path: Path) -> Any:
         raise MagPlusError(f"{path} is not a whole .npy array of numbers ({error}). Save it again.") from error
 
 
+def read_array(path: Path) -> np.ndarray[Any, Any]:
+    """An array of numbers, of any shape."""
+    array = np.array(_mapped(path))
+    if array.dtype.kind not in "fiu":
+        raise MagPlusError(f"{path} holds {array.dtype} values. Save it as numbers.")
+    return array
+
+
 def open_array(path: Path) -> ArrayFile:
     """Check kind and shape of an array file."""
     array = _mapped(path)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from ...models.contracts import AnimationBackbone, DriveResult, Guides
+from ...models.contracts import AnimationBackbone, DriveResult, Guides, PerFrame
 from ...models.errors import MagPlusError
 from ..clip import CHUNK, Clip
 from ..log import log
@@ -33,19 +33,19 @@ def animate(
 ) -> Iterator[DriveResult]:
     """Generated chunks for the portrait ``sources`` ``(N, 3, H, W)``, both sides framed as the backbone asks.
 
-    ``guides`` go to the backbone by name; a guide whose first dimension is the clip's length is sliced like the
-    frames. The reference is the driver's neutral frame: the motion of frame t is that from the reference to t.
-    ``motion_strength`` scales it in the backbone's own space (1 as it is, 0 a still portrait).
+    ``guides`` go to the backbone by name; those that are `PerFrame` are sliced like the frames. The reference is the
+    driver's neutral frame: the motion of frame t is that from the reference to t. ``motion_strength`` scales it in the
+    backbone's own space (1 as it is, 0 a still portrait).
     """
     guides = _with_strength(dict(guides or {}), motion_strength, backbone)
-    _check(backbone, sources, guides)
     count = driver.info.count
+    _check(backbone, sources, guides, count)
     source_state = backbone.encode_source(sources, _about_source(guides))
-    reference_guides = _sliced(guides, reference, reference + 1, count)
-    drive_state = backbone.set_reference(source_state, driver.frame(reference), reference_guides)
+    frame = driver.frame(reference)
+    drive_state = backbone.set_reference(source_state, frame, _of_frame(guides, reference))
     done = 0
     for chunk in driver.chunks(getattr(backbone, "frames_at_once", CHUNK)):
-        result = backbone.drive(drive_state, chunk, _sliced(guides, done, done + len(chunk), count))
+        result = backbone.drive(drive_state, chunk, _sliced(guides, done, done + len(chunk)))
         for frame in result.frames:
             done += 1
             progress("animate", done, count, frame)
@@ -85,7 +85,7 @@ def _with_strength(guides: dict[str, Any], strength: float, backbone: AnimationB
     return guides | {"motion_strength": strength}
 
 
-def _check(backbone: AnimationBackbone, sources: Tensor, guides: Guides) -> None:
+def _check(backbone: AnimationBackbone, sources: Tensor, guides: Guides, count: int | None) -> None:
     unknown = sorted(set(guides) - backbone.guide_names)
     if unknown:
         offered = ", ".join(sorted(backbone.guide_names)) or "none"
@@ -93,14 +93,23 @@ def _check(backbone: AnimationBackbone, sources: Tensor, guides: Guides) -> None
     if len(sources) > backbone.max_sources:
         raise MagPlusError(f"{backbone.name} takes {backbone.max_sources} source picture(s), not {len(sources)}.")
 
+    for name, value in guides.items():
+        if isinstance(value, PerFrame) and count is not None and len(value.values) != count:
+            raise MagPlusError(
+                f"{name} has {len(value.values)} entries for a driving clip of {count} frames. Give one per frame, or "
+                "that of the reference frame alone."
+            )
+
 
 def _about_source(guides: Guides) -> dict[str, Any]:
     return {name: value for name, value in guides.items() if name.startswith("source")}
 
 
-def _sliced(guides: Mapping[str, Any], start: int, stop: int, count: int | None) -> dict[str, Any]:
-    def part(value: Any) -> Any:
-        per_frame = isinstance(value, Tensor) and value.ndim > 0 and len(value) == count
-        return value[start:stop] if per_frame else value
+def _sliced(guides: Mapping[str, Any], start: int, stop: int) -> dict[str, Any]:
+    """Guides for some frames."""
+    return {n: v.values[start:stop] if isinstance(v, PerFrame) else v for n, v in guides.items()}
 
-    return {name: part(value) for name, value in guides.items()}
+
+def _of_frame(guides: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """Guides for one frame, without the frames' dimension."""
+    return {n: v.values[index] if isinstance(v, PerFrame) else v for n, v in guides.items()}

@@ -64,6 +64,9 @@ def test_a_still_head_is_not_magnified_and_moves_again(folder, tmp_path):
     before = np.load(folder / "driver.npy")
     calm = (slice(-1, None), slice(50, 75), slice(20, 70))
     assert np.abs(np.load(still) - before)[calm].mean() < 0.15 * np.abs(np.load(plain) - before)[calm].mean()
+    around = (slice(None), slice(None, 3))
+    assert np.abs(np.load(still) - before)[around].max() < 0.002, "what lies around the face is no part of it"
+    assert np.abs(np.load(plain) - before)[around].max() > 0.05
     assert settings(still)["still_head"]["removed_peak_px"] == pytest.approx(0.7, abs=0.05)
 
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import fomm_files
 import fsrt_files
+import metaportrait_files
 import pytest
 import torch
 from comfy_prompts import complete, moving_frames, node, saved, write_clip
@@ -21,9 +22,10 @@ from magplus.pipeline.media import open_clip
 from safetensors.torch import save_file
 from test_page import check
 
-FILES = {"FOMM": "fomm_vox-adv.safetensors", "FSRT": "fsrt_vox256.safetensors"}
-FRAMES = {"FOMM": 4, "FSRT": 2}
+FRAMES = {"FOMM": 4, "FSRT": 2, "MetaPortrait": 2}
 """Of FSRT a frame takes half a minute of one core."""
+SIZES = {"FOMM": (600, 512), "FSRT": (600, 512), "MetaPortrait": (512, 512)}
+QUICK = {"MetaPortrait": ("MetaPortrait Guides.identity=zeros",)}
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,10 @@ def weights(comfy):
     """Converted files, and FSRT's as its authors publish them."""
     folder = comfy.base / "models" / "magplus"
     folder.mkdir(exist_ok=True)
-    save_file(fomm_files.flat(), folder / FILES["FOMM"])
-    save_file(fsrt_files.flat(), folder / FILES["FSRT"])
+    save_file(fomm_files.flat(), folder / "fomm_vox-adv.safetensors")
+    save_file(fsrt_files.flat(), folder / "fsrt_vox256.safetensors")
+    save_file(metaportrait_files.flat(), folder / "metaportrait_base.safetensors")
+    save_file(metaportrait_files.superres("sr"), folder / "metaportrait_sr.safetensors")
     fsrt_files.published(folder)
     return folder
 
@@ -47,7 +51,7 @@ def _template(root, name, *settings):
     graph = to_graph(json.loads((root / "workflows" / f"{name}.json").read_text()), types)
     part = ("Clip.start_frame=10", f"Clip.stop_frame={10 + FRAMES[name]}")
     numbers = ("Magnify Motion.alpha_mode=number", "De-magnify Motion.factor_mode=number")
-    for setting in (*part, *numbers, *settings):
+    for setting in (*part, *numbers, *QUICK.get(name, ()), *settings):
         apply_setting(graph, types, setting)
     ids = {one.title: one.id for one in graph.values()}
     # The other outputs measure what moves anyhow.
@@ -55,13 +59,13 @@ def _template(root, name, *settings):
     return prompt, ids
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", FRAMES)
 def test_the_templates_chain_runs_and_loads_its_weights_once(comfy, root, weights, name):
     prompt, ids = _template(root, name)
     first = comfy.run(prompt, timeout=900)
     assert first.status == "execution_success", first.error
     frames = _frames(saved(comfy, first, ids["Save the result"], ".mkv"))
-    assert frames.shape == (FRAMES[name], 3, 600, 512) and torch.isfinite(frames).all()
+    assert frames.shape == (FRAMES[name], 3, *SIZES[name]) and torch.isfinite(frames).all()
     # The server itself leaves out what comes too fast, and the picture at the end has a bar of its own.
     ticks = [data["value"] for data in first.of("progress") if data["node"] == ids["Animate Portrait"]]
     assert name != "FSRT" or ticks[:1] == [1]
@@ -112,7 +116,7 @@ def test_a_missing_file_is_told_with_its_source(comfy):
     assert "absent.safetensors" in json.dumps(refused.error)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", FRAMES)
 def test_a_template_opens_with_nothing_missing(page, weights, shots, name):
     page.open_template(PACK, name)
     kinds = {one["type"] for one in check(page)}

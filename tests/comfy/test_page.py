@@ -21,7 +21,7 @@ SHOW_ALPHA = """value => {
   group.subgraph.addInput('alpha', slot.type).connect(slot, inner)
   group.widgets.find(w => w.name === 'alpha').value = value }"""
 
-GENERATORS = {"FOMM", "FSRT"}
+GENERATORS = {"FOMM", "FSRT", "MetaPortrait"}
 """Templates that need weights: see test_generators.py."""
 TEMPLATES = sorted({path.stem for path in (ROOT / "workflows").glob("*.json")} - GENERATORS)
 LINE_PX = 4

@@ -6,11 +6,9 @@ from urllib.parse import quote
 
 from comfy_prompts import complete, moving_frames, node, write_clip
 from comfy_server import PACK
+from magplus.nodes import NODES
 
-IDS = {
-    "MagPlusLoadVideo", "MagPlusSaveVideo", "MagPlusLoadMagnifier", "MagPlusMagnify", "MagPlusFlowTransfer",
-    "MagPlusFOMM", "MagPlusFSRT", "MagPlusAnimate", "MagPlusDemagnify", "MagPlusCompareClips", "MagPlusMotionReport",
-}  # fmt: skip
+IDS = {one.GET_SCHEMA().node_id for one in NODES}
 
 
 def test_the_folder_loads_without_a_warning(comfy, root):
@@ -22,7 +20,7 @@ def test_the_folder_loads_without_a_warning(comfy, root):
 
 def test_every_node_is_there_with_a_help_page(comfy):
     info = comfy.get("/object_info")
-    assert {name for name in info if name.startswith("MagPlus")} >= IDS
+    assert {name for name in info if name.startswith("MagPlus")} == IDS
     for name in IDS:
         status, size = comfy.status_of(f"/extensions/{PACK}/docs/{name}.md")
         assert (status, size > 100) == (200, True), name

@@ -50,7 +50,7 @@ def test_what_needs_a_displacement_says_so(loaded, small, portrait):
     pack, wire = loaded
     (backbone,) = pack.run("MagPlusFlowTransfer")
     box = {"x": 14.0, "y": 16.0, "width": 40.0, "height": 44.0}
-    frames, _, _, _, crop = pack.run(
+    frames, _, _, _, crop, _ = pack.run(
         "MagPlusAnimate", backbone=backbone, source=portrait, driving=small[:2], driving_box=box, source_box=box
     )
     given = {"generated": frames, "crop": crop, "portrait": portrait, "factor_mode": "number", "magnifier": wire}

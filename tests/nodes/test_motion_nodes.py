@@ -197,7 +197,7 @@ def test_a_square_portrait_is_not_taken_for_the_generators_square(pack, small, c
     """A portrait as large as the generated clip: only De-magnify knows which of both its result shows."""
     portrait = torch.rand(1, 256, 256, 3)
     given = {"backbone": chain["backbone"], "source": portrait, "driving": small, "driving_box": BOX}
-    frames, _, _, _, crop = pack.run(
+    frames, _, _, _, crop, _ = pack.run(
         "MagPlusAnimate", **given, source_box={"x": 90, "y": 80, "width": 70, "height": 90}
     )
     clips = {"generated": frames, "factor_mode": "number", "crop": crop}

@@ -1,6 +1,7 @@
 """Magnify, animate, de-magnify and calibrate as the pipeline runs them."""
 
 from fractions import Fraction
+from types import SimpleNamespace
 
 import detfill
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import synth
 import torch
 from magplus.models import registry
-from magplus.models.contracts import AlphaRange, DriveResult
+from magplus.models.contracts import AlphaRange, DriveResult, PerFrame
 from magplus.models.errors import MagPlusError
 from magplus.models.geometry import FaceBox, similarity
 from magplus.models.lkmag import arch
@@ -220,11 +221,18 @@ def test_animate_hands_guides_over_frame_by_frame(clip):
             seen.append((len(frames), guides["per_frame"].tolist(), guides["fixed"]))
             return DriveResult(frames=frames)
 
-    guides = {"per_frame": torch.arange(9), "fixed": "x"}
+    guides = {"per_frame": PerFrame(values=torch.arange(9)), "fixed": "x"}
     out = list(animate(Spy(), torch.rand(1, 3, 16, 16), clip, reference=3, guides=guides))
     assert sum(len(result.frames) for result in out) == 9
-    assert seen[0] == ("reference", [3], "x")
+    assert seen[0] == ("reference", 3, "x")
     assert [entry[1] for entry in seen[1:]] == [[0, 1, 2, 3], [4, 5, 6, 7], [8]]
+
+
+def test_a_guide_of_another_length_is_refused(clip):
+    spy = SimpleNamespace(name="spy", max_sources=1, guide_names={"driving_theta"})
+    guides = {"driving_theta": PerFrame(values=torch.arange(8))}
+    with pytest.raises(MagPlusError, match="driving_theta has 8 entries for a driving clip of 9 frames"):
+        next(animate(spy, torch.rand(1, 3, 16, 16), clip, guides=guides))
 
 
 def test_the_portrait_is_encoded_from_guides_about_it_alone(clip):
