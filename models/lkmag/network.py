@@ -209,4 +209,5 @@ def _share_of_frame(still: Tensor, moved: Tensor, alpha: Tensor) -> tuple[Tensor
     local = wide_blur(difference, 2.4)
     like_noise = (1.5 - local / (2 * noise + 1e-9)).clamp(0, 1)
     beyond = (1 - 1 / alpha.clamp(min=1)) * 0.5 * like_noise
-    return alpha.clamp(0, 1) * (1 - beyond), noise.sqrt()
+    # What is measured is no way to please a loss, and a root has no gradient where two pictures agree to the last bit.
+    return alpha.clamp(0, 1) * (1 - beyond), noise.detach().sqrt()
