@@ -11,7 +11,7 @@ ALIGNED = 8
 """Bands begin at multiples of this many rows, which halving in `wide_blur` and in the networks relies on."""
 
 HALO = 64
-"""Rows on each side. The widest window reaches 40, the networks 24."""
+"""Rows on each side. The widest window reaches 40, the networks 52."""
 
 
 def bands(height: int, width: int) -> Iterator[tuple[slice, slice]]:

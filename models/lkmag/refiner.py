@@ -8,9 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..filters import gaussian_blur
+
 DILATIONS = (1, 2, 4, 1)
-_FEATURES = 3 + 3 + 3 + 2 + 1 + 1 + 1 + 1
-_OUTPUTS = 1 + 3
+BANDS_PX = (0.7, 1.4, 2.8)
+"""Blurs between which the picture is split into bands."""
+
+BAND_NOISE = (0.5, 0.1, 0.03)
+"""Part of the variance of white noise that falls into each band."""
+
+_FEATURES = 3 + 3 + 3 + 2 + 1 + 1 + 1 + 1 + 2 * len(BANDS_PX)
+_OUTPUTS = 1 + len(BANDS_PX) + 3
 _BLOCK = 2
 """Pixels of a block of this side are channels of the CNN: full detail at a quarter of the work."""
 
@@ -49,12 +57,12 @@ class Warps:
 
 
 class Refiner(nn.Module):
-    """Residual CNN on both warps.
+    """CNN on both warps: how much of each to take, which bands to calm, and a residual.
 
     Its last layer starts at zero, which leaves the prior's blend exactly as it is. At alpha 1 and 0 it stays so after
-    training too: there the frame and the reference are wanted, not what they could have been without noise. The
-    residual is counted in units of the noise and of the difference between both pictures, so that clean pictures are
-    left alone without having to learn it.
+    training too: there the frame and the reference are wanted, not what they could have been without noise. A band is
+    calmed as far as its energy is noise (four times Wiener's rule), and the residual is counted in units of the
+    noise and of the difference between both pictures: clean pictures are left alone without having to learn it.
     """
 
     def __init__(self, *, width: int = 40) -> None:
@@ -78,14 +86,33 @@ class Refiner(nn.Module):
         scale = 2 * warps.noise + LEAST_RESIDUAL
         unit = scale + OCCLUSION * (moved - still).abs().mean(1, keepdim=True).detach()
         difference = torch.tanh((moved - still) / (2 * scale))
+        bands, doubts = _bands(warps.blended(), warps.noise)
         plane = torch.zeros_like(blend)
         colours = [still - 0.5, warps.blended() - 0.5, difference]
-        features = torch.cat([*colours, motion / 8, length / 8, blend, plane + log_alpha, plane + scale.log() / 4], 1)
+        shapes = [torch.tanh(band.mean(1, keepdim=True) / scale) for band in bands]
+        planes = [motion / 8, length / 8, blend, plane + log_alpha, plane + scale.log() / 4]
+        features = torch.cat([*colours, *planes, *shapes, *doubts], 1)
         features = F.pad(features, (0, width % _BLOCK, 0, height % _BLOCK), mode="replicate")
         out = F.pixel_shuffle(self.head(self.body(F.pixel_unshuffle(features, _BLOCK))), _BLOCK)[..., :height, :width]
         out = out * _gate(warps.alpha)
         share = (blend + torch.tanh(out[:, :1])).clamp(0, 1)
-        return torch.lerp(still, moved, share) + unit * out[:, 1:]
+        picture = torch.lerp(still, moved, share) + unit * out[:, -3:]
+        for k, (band, doubt) in enumerate(zip(bands, doubts, strict=True)):
+            picture = picture - torch.tanh(out[:, 1 + k : 2 + k]) * doubt * band
+        return picture
+
+
+def _bands(picture: Tensor, noise: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Bands of a picture, finest first, and how much of each may be noise, ``(N, 1, H, W)`` in [0, 1]."""
+    bands, doubts = [], []
+    for sigma, part in zip(BANDS_PX, BAND_NOISE, strict=True):
+        blurred = gaussian_blur(picture, sigma)
+        band = picture - blurred
+        energy = gaussian_blur(band.detach().square().mean(1, keepdim=True), 2.0 * sigma)
+        doubts.append((4 * part * noise**2 / (energy + 1e-12)).clamp(max=1))
+        bands.append(band)
+        picture = blurred
+    return bands, doubts
 
 
 LEAST_RESIDUAL = 0.001

@@ -1,6 +1,7 @@
 """The training: scenes keep their promises, pieces add up to the whole, and something is learned."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -118,3 +119,13 @@ def test_the_learning_rate_falls_at_the_end():
         rates[step] = trainer._rate()
     assert rates[60] == rates[900] == Recipe().learning_rate
     assert math.isclose(rates[Recipe().steps - 1], Recipe().least_rate, rel_tol=0.02)
+
+
+def test_pictures_that_agree_to_the_last_bit_leave_the_weights_finite():
+    trainer = Trainer(Recipe(**{**vars(SMALL), "flow_part": 0.0}))
+    scene = render_batch((6,), 2, 48, Condition(noise=0.0))
+    still = torch.zeros_like(scene.displacement)
+    batch = replace(scene, frame=scene.reference, truth=scene.reference, displacement=still)
+    trainer._batch = lambda: batch
+    trainer.advance()
+    assert all(parameter.isfinite().all() for parameter in trainer.network.parameters())
