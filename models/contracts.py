@@ -64,8 +64,14 @@ class DisplacementMagnifier(Magnifier, Protocol):
         """Displacement in px of each pixel of the reference to each frame, ``(N, 2, H, W)``, before ``alpha``."""
         ...
 
-    def render(self, state: Any, frames: Tensor, displacement: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Frames as `run` gives them, with a displacement of the caller's in place of the measured one."""
+    def render(
+        self, state: Any, frames: Tensor, displacement: Tensor, mask: Tensor | None = None, part: Tensor | None = None
+    ) -> Tensor:
+        """Frames as `run` gives them, with a displacement of the caller's in place of the measured one.
+
+        With ``part`` ``(N, 2, H, W)`` alpha acts on that part of the displacement alone, such as a band of frequencies;
+        the rest stays as it is.
+        """
         ...
 
 

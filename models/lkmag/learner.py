@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 
-import torch
 from torch import Tensor
 
 from .arch import freeze
@@ -29,8 +28,7 @@ class LKMagLearner:
 
     def magnified(self, reference: Tensor, frames: Tensor, alpha: Tensor) -> Tensor:
         """Magnified ``frames``, all ``(N, 3, H, W)``, alpha ``(N,)``."""
-        pairs = zip(reference, frames.split(1), alpha.tolist(), strict=True)
-        return torch.cat([self.network.run(self.network.prepare(still, a), frame) for still, frame, a in pairs])
+        return self.network.run(self.network.prepare_pairs(reference, alpha.view(-1, 1, 1, 1)), frames)
 
     def magnifier(self) -> LKMag:
         """A copy, frozen."""

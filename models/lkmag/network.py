@@ -13,17 +13,20 @@ from ..checks import check_picture, check_same_size
 from ..contracts import AlphaRange
 from ..filters import double_displacement, gaussian_blur, wide_blur
 from ..sampling import invert, pixel_grid, sample_linear, sample_spline, spline_coefficients
+from .bands import bands
 from .prior import (
     Estimate,
+    Evidence,
     ReferenceLevel,
     coefficients_of,
-    gather_evidence,
     pyramid,
     reference_level,
     rounding_noise,
     trust_logits,
+    unexplained,
+    weigh,
 )
-from .refiner import Refiner
+from .refiner import Refiner, Warps
 from .weigher import WindowWeigher
 
 STEPS = (3, 2, 2, 3)
@@ -43,13 +46,13 @@ SMOOTHING_PX = 1.5
 
 @dataclass(frozen=True, kw_only=True)
 class LKState:
-    """A reference, prepared once per clip and alpha."""
+    """A reference, prepared once per clip and alpha; or as many as there will be frames."""
 
     reference: Tensor
     coefficients: Tensor
     levels: Sequence[ReferenceLevel]
     alpha: Tensor
-    """``(1, 1, H, W)`` or ``(1, 1, 1, 1)``."""
+    """``(1, 1, H, W)``, or ``(B, 1, 1, 1)`` for B references."""
 
 
 class LKMag(nn.Module):
@@ -69,15 +72,27 @@ class LKMag(nn.Module):
     def prepare(self, reference: Tensor, alpha: float | Tensor = 1.0) -> LKState:
         """State for a reference ``(3, H, W)``, H and W >= 16; ``alpha`` is a number or a map ``(H, W)``."""
         check_picture(reference)
-        image = reference[None].float()
-        noise = rounding_noise(image)
-        levels = [reference_level(level, damping=DAMPING, least_noise=noise) for level in pyramid(image, len(STEPS))]
-        factor = torch.as_tensor(alpha, dtype=image.dtype, device=image.device)
+        factor = torch.as_tensor(alpha, dtype=torch.float32, device=reference.device)
         factor = factor.expand(1, 1, *factor.shape) if factor.ndim == 2 else factor.view(1, 1, 1, 1)
-        return LKState(reference=image, coefficients=spline_coefficients(image), levels=levels, alpha=factor)
+        return self.prepare_pairs(reference[None], factor)
+
+    def prepare_pairs(self, references: Tensor, alpha: Tensor) -> LKState:
+        """State for ``references (N, 3, H, W)``, one per frame; ``alpha`` is ``(N, 1, 1, 1)``."""
+        images = references.float()
+        noise = rounding_noise(images)
+        levels = [reference_level(level, damping=DAMPING, least_noise=noise) for level in pyramid(images, len(STEPS))]
+        return LKState(reference=images, coefficients=spline_coefficients(images), levels=levels, alpha=alpha)
 
     def displacement(self, state: LKState, frames: Tensor) -> Tensor:
         """Displacement of the reference's pixels to each frame, ``(N, 2, H, W)`` in px."""
+        return self.estimates(state, frames)[0]
+
+    def estimates(self, state: LKState, frames: Tensor) -> list[Tensor]:
+        """The displacement on every pyramid level, finest first, in that level's px.
+
+        Gradients reach the networks through one level at a time: every level is told its own truth in training, and the
+        search of the prior, which has nothing to learn, keeps no graph.
+        """
         check_same_size(state.reference, frames)
         coefficients = coefficients_of(pyramid(frames.float(), len(STEPS)))
         coarsest = state.levels[-1].image
@@ -85,44 +100,83 @@ class LKMag(nn.Module):
             displacement=coarsest.new_zeros(len(frames), 2, *coarsest.shape[-2:]),
             error=coarsest.new_full((len(frames), *coarsest.shape[-2:]), UNKNOWN_PX**2),
         )
+        found = []
         for index in reversed(range(len(state.levels))):
             level = state.levels[index]
             now = _finer(now, (level.image.shape[-2], level.image.shape[-1]))
-            now = self._settle(level, coefficients[index], now, STEPS[index])
-        return now.displacement
+            settled = self._settle(level, coefficients[index], now, STEPS[index])
+            found.append(settled.displacement)
+            now = Estimate(displacement=settled.displacement.detach(), error=settled.error)
+        return found[::-1]
 
     def _settle(self, level: ReferenceLevel, coefficients: Tensor, now: Estimate, steps: int) -> Estimate:
         grid = pixel_grid(*level.image.shape[-2:], like=now.displacement)
         for step in range(steps):
-            evidence = gather_evidence(level, coefficients, grid, now)
-            weights = trust_logits(evidence.error).softmax(1)
-            if self.weigher is not None and step == steps - 1:
-                displacement = self.weigher(evidence, now.displacement)
-            else:
-                displacement = now.displacement + (evidence.steps * weights[:, :, None]).sum(1)
-            now = Estimate(displacement=smoothed(displacement), error=(evidence.error * weights).sum(1))
+            with torch.no_grad():
+                residual, noise = unexplained(level, coefficients, grid, now)
+            parts = []
+            for rows, kept in bands(*level.image.shape[-2:]):
+                with torch.no_grad():
+                    evidence = weigh(level.rows(rows), residual[..., rows, :], noise, now.rows(rows))
+                parts.append(self._step(evidence, now.rows(rows), last=step == steps - 1).rows(kept))
+            displacement = torch.cat([part.displacement for part in parts], 2)
+            error = torch.cat([part.error for part in parts], 1)
+            now = Estimate(displacement=smoothed(displacement), error=error)
         return now
 
-    def render(self, state: LKState, frames: Tensor, displacement: Tensor, mask: Tensor | None = None) -> Tensor:
+    def _step(self, evidence: Evidence, now: Estimate, *, last: bool) -> Estimate:
+        """The next estimate, not smoothed yet."""
+        weights = trust_logits(evidence.error).softmax(1)
+        if self.weigher is not None and last:
+            displacement = self.weigher(evidence, now.displacement)
+        else:
+            displacement = now.displacement + (evidence.steps * weights[:, :, None]).sum(1)
+        return Estimate(displacement=displacement, error=(evidence.error * weights).sum(1))
+
+    def render(
+        self,
+        state: LKState,
+        frames: Tensor,
+        displacement: Tensor,
+        mask: Tensor | None = None,
+        part: Tensor | None = None,
+    ) -> Tensor:
         """Frames ``(N, 3, H, W)`` whose material points stand at alpha times ``displacement`` from the reference.
 
-        Where ``mask`` (``(H, W)`` or ``(N, H, W)``) is below 1, alpha goes linearly to 1.
+        Where ``mask`` (``(H, W)`` or ``(N, H, W)``) is below 1, alpha goes linearly to 1. With ``part`` alpha acts on
+        that part of the displacement alone.
 
         Reference and frame are sampled at the same material points; their difference is appearance that is no motion.
         It follows alpha up to 1 and stays at full strength beyond, except where it is no larger than noise.
         """
+        warps = self.warps(state, frames, displacement, mask, part)
+        if self.refiner is None:
+            return warps.blended().clamp(0, 1)
+        parts = [self.refiner(warps.rows(rows))[..., kept, :] for rows, kept in bands(*frames.shape[-2:])]
+        return torch.cat(parts, 2).clamp(0, 1)
+
+    def warps(
+        self,
+        state: LKState,
+        frames: Tensor,
+        displacement: Tensor,
+        mask: Tensor | None = None,
+        part: Tensor | None = None,
+    ) -> Warps:
+        """What `render` blends, from its arguments."""
         coefficients = spline_coefficients(frames.float())
         alpha = state.alpha
         if mask is not None:
             alpha = 1 + mask.to(frames).view(-1, 1, *mask.shape[-2:]) * (alpha - 1)
-        origin = invert(alpha * displacement)
+        wanted = alpha * displacement if part is None else displacement + (alpha - 1) * part
+        origin = invert(wanted)
         at_origin = sample_linear(displacement, origin)
         still = sample_spline(state.coefficients.expand(len(frames), -1, -1, -1), origin)
         moved = sample_spline(coefficients, origin + at_origin)
-        blend = _share_of_frame(still, moved, alpha)
-        if self.refiner is not None:
-            return self.refiner(still, moved, alpha * at_origin, alpha, blend).clamp(0, 1)
-        return torch.lerp(still, moved, blend).clamp(0, 1)
+        blend, noise = _share_of_frame(still, moved, alpha)
+        return Warps(
+            still=still, moved=moved, motion=sample_linear(wanted, origin), alpha=alpha, blend=blend, noise=noise
+        )
 
     def run(self, state: LKState, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         """Magnified frames ``(N, 3, H, W)`` in [0, 1], ``mask`` as in `render`."""
@@ -143,15 +197,17 @@ def smoothed(displacement: Tensor) -> Tensor:
     return once + gaussian_blur(displacement - once, SMOOTHING_PX)
 
 
-def _share_of_frame(still: Tensor, moved: Tensor, alpha: Tensor) -> Tensor:
+def _share_of_frame(still: Tensor, moved: Tensor, alpha: Tensor) -> tuple[Tensor, Tensor]:
     """Weight of the frame's pixels against the reference's, ``(N, 1, H, W)``: 0 at alpha 0 and 1 at alpha 1, exactly.
 
     Above 1 the weight falls towards one half where both pictures differ by noise only: two noisy copies of a pixel are
-    averaged. Where they differ by more (shading, wrinkles, occlusion) the frame is kept.
+    averaged. Where they differ by more (shading, wrinkles, occlusion) the frame is kept. Second comes the sigma of that
+    noise, ``(N, 1, 1, 1)``.
     """
     difference = (moved - still).square().mean(1, keepdim=True)
     noise = difference.flatten(1)[:, ::7].median(1).values.view(-1, 1, 1, 1) / 0.455
     local = wide_blur(difference, 2.4)
     like_noise = (1.5 - local / (2 * noise + 1e-9)).clamp(0, 1)
     beyond = (1 - 1 / alpha.clamp(min=1)) * 0.5 * like_noise
-    return alpha.clamp(0, 1) * (1 - beyond)
+    # What is measured is no way to please a loss, and a root has no gradient where two pictures agree to the last bit.
+    return alpha.clamp(0, 1) * (1 - beyond), noise.detach().sqrt()

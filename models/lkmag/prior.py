@@ -23,16 +23,28 @@ WINDOWS_PX = (1.2, 2.4, 4.8, 9.6)
 
 @dataclass(frozen=True, kw_only=True)
 class ReferenceLevel:
-    """What one pyramid level of the reference contributes; K windows, all ``(1, ., h, w)``."""
+    """What one pyramid level of the reference contributes; K windows. B is 1, or one reference for every frame."""
 
     image: Tensor
     gradient_x: Tensor
     gradient_y: Tensor
     inverse: Tensor
-    """Damped inverse structure tensor per window, ``(K, 3, h, w)``: xx, xy, yy."""
+    """Damped inverse structure tensor per window, ``(B, K, 3, h, w)``: xx, xy, yy."""
     variance: Tensor
-    """Variance of each window's displacement for unit image noise, ``(K, h, w)`` in px^2."""
-    least_noise: float
+    """Variance of each window's displacement for unit image noise, ``(B, K, h, w)`` in px^2."""
+    least_noise: Tensor
+    """Sigma, ``(B, 1, 1, 1)``."""
+
+    def rows(self, kept: slice) -> ReferenceLevel:
+        """A band of the level."""
+        return ReferenceLevel(
+            image=self.image[..., kept, :],
+            gradient_x=self.gradient_x[..., kept, :],
+            gradient_y=self.gradient_y[..., kept, :],
+            inverse=self.inverse[..., kept, :],
+            variance=self.variance[..., kept, :],
+            least_noise=self.least_noise,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,15 +61,15 @@ class Evidence:
     """Image noise sigma per frame, ``(N, 1, 1, 1)``."""
 
 
-def rounding_noise(picture: Tensor) -> float:
-    """Least noise sigma to assume beside a reference: the rounding of 8 bits where the picture shows it, else 1e-4.
+def rounding_noise(pictures: Tensor) -> Tensor:
+    """Least noise sigma to assume beside references ``(B, 3, H, W)``: the rounding of 8 bits where it shows, else 1e-4.
 
     Measured noise alone would be zero where two rounded frames agree to the last bit, and every window infinitely sure
     of a motion that rounding has swallowed.
     """
-    levels = picture * 255
-    eight_bit = bool((levels - levels.round()).abs().max() < 1e-3)
-    return 1 / 255 / math.sqrt(12) if eight_bit else 1e-4
+    levels = (pictures * 255).flatten(1)
+    eight_bit = (levels - levels.round()).abs().amax(1) < 1e-3
+    return torch.where(eight_bit, 1 / 255 / math.sqrt(12), 1e-4).to(pictures).view(-1, 1, 1, 1)
 
 
 def pyramid(images: Tensor, levels: int) -> list[Tensor]:
@@ -68,21 +80,21 @@ def pyramid(images: Tensor, levels: int) -> list[Tensor]:
     return out
 
 
-def reference_level(image: Tensor, *, damping: float, least_noise: float) -> ReferenceLevel:
-    """Gradients, structure tensors and their inverses of one level ``(1, 3, h, w)``."""
+def reference_level(image: Tensor, *, damping: float, least_noise: Tensor) -> ReferenceLevel:
+    """Gradients, structure tensors and their inverses of one level ``(B, 3, h, w)``."""
     gx, gy = spline_gradient(image, 3), spline_gradient(image, 2)
     products = torch.cat([(gx * gx).sum(1, True), (gx * gy).sum(1, True), (gy * gy).sum(1, True)], 1)
-    tensors = torch.cat([wide_blur(products, sigma) for sigma in WINDOWS_PX])
-    xx, xy, yy = tensors[:, 0] + damping, tensors[:, 1], tensors[:, 2] + damping
+    tensors = torch.stack([wide_blur(products, sigma) for sigma in WINDOWS_PX], 1)
+    xx, xy, yy = tensors[:, :, 0] + damping, tensors[:, :, 1], tensors[:, :, 2] + damping
     determinant = xx * yy - xy * xy
-    inverse = torch.stack([yy, -xy, xx], 1) / determinant[:, None]
+    inverse = torch.stack([yy, -xy, xx], 2) / determinant[:, :, None]
     pixels = torch.tensor([4 * math.pi * sigma**2 for sigma in WINDOWS_PX]).to(image).view(-1, 1, 1)
     return ReferenceLevel(
         image=image,
         gradient_x=gx,
         gradient_y=gy,
         inverse=inverse,
-        variance=(inverse[:, 0] + inverse[:, 2]) / pixels,
+        variance=(inverse[:, :, 0] + inverse[:, :, 2]) / pixels,
         least_noise=least_noise,
     )
 
@@ -94,6 +106,10 @@ class Estimate:
     displacement: Tensor
     error: Tensor
 
+    def rows(self, kept: slice) -> Estimate:
+        """A band of the estimate."""
+        return Estimate(displacement=self.displacement[..., kept, :], error=self.error[..., kept, :])
+
 
 def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate) -> Evidence:
     """Steps of all windows from the present estimate.
@@ -101,12 +117,22 @@ def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Ten
     Taking no step competes with the same rules: where a finer level has too little texture to say anything, the
     estimate of the coarser one stands.
     """
+    return weigh(level, *unexplained(level, frame_coefficients, grid, now), now)
+
+
+def unexplained(
+    level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate
+) -> tuple[Tensor, Tensor]:
+    """Reference minus warped frame ``(N, 3, h, w)``, and the image noise sigma that it shows, ``(N, 1, 1, 1)``."""
     residual = level.image - sample_spline(frame_coefficients, grid + now.displacement)
+    return residual, torch.maximum(_noise_sigma(residual), level.least_noise)
+
+
+def weigh(level: ReferenceLevel, residual: Tensor, noise: Tensor, now: Estimate) -> Evidence:
+    """The evidence in a residual; all but ``noise`` may be the same band of their pictures."""
     moments = torch.stack([(level.gradient_x * residual).sum(1), (level.gradient_y * residual).sum(1)], 1)
-    inverse = level.inverse[:, None]
-    steps = [_solve(inverse[k], wide_blur(moments, sigma)) for k, sigma in enumerate(WINDOWS_PX)]
+    steps = [_solve(level.inverse[:, k], wide_blur(moments, sigma)) for k, sigma in enumerate(WINDOWS_PX)]
     steps.append(torch.zeros_like(steps[0]))
-    noise = _noise_sigma(residual).clamp(min=level.least_noise)
     local = wide_blur(residual.square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
     variance = level.variance * torch.maximum(local, noise**2)
     variance = torch.cat([variance, now.error[:, None]], 1)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .prior import WINDOWS_PX, Evidence, trust_logits
 
 DILATIONS = (1, 2, 4, 2, 1)
 MAX_CORRECTION_PX = 0.25
-"""Bound of the free correction, in px of the level: the network chooses among measurements and invents no motion."""
+"""Bound of the free correction, in px of the level: the network chooses among measurements and invents no motion. Nor
+may it correct by more than the prior's own expected error."""
 
 _CHOICES = len(WINDOWS_PX) + 1
 _FEATURES = 2 * len(WINDOWS_PX) + _CHOICES + 3
@@ -19,9 +21,12 @@ _OUTPUTS = _CHOICES + 1 + 2
 class WindowWeigher(nn.Module):
     """Small dilated CNN, shared by all pyramid levels.
 
+    It works at half the level's resolution: trust changes slowly, and what it weighs is measured at every pixel.
+
     Its last layer starts at zero, which leaves the prior exactly as it is: softmax weights from the prior's own
     expected errors, gain 1, correction 0. The gain in (0, 2) takes the place of a "no motion" class: it can shrink a
-    motion to nothing, and it carries no bias towards zero before it has learned one.
+    motion below the noise floor to nothing. Above the floor it is 1 by construction, whatever was learned: its distance
+    to 1 is multiplied by the share of the expected error in the squared length of what was measured (Wiener's rule).
     """
 
     def __init__(self, *, width: int = 32) -> None:
@@ -38,12 +43,18 @@ class WindowWeigher(nn.Module):
 
     def forward(self, evidence: Evidence, displacement: Tensor) -> Tensor:
         """New displacement ``(N, 2, h, w)`` from the present one and the steps measured at it."""
-        out = self.head(self.body(_features(evidence)))
-        logits = trust_logits(evidence.error) + out[:, :_CHOICES]
-        step = (evidence.steps * logits.softmax(1)[:, :, None]).sum(1)
-        gain = 2 * torch.sigmoid(out[:, _CHOICES : _CHOICES + 1])
-        correction = MAX_CORRECTION_PX * torch.tanh(out[:, _CHOICES + 1 :])
-        return gain * (displacement + step) + correction
+        height, width = displacement.shape[-2:]
+        features = F.pad(_features(evidence), (0, width % 2, 0, height % 2), mode="replicate")
+        out = self.head(self.body(F.avg_pool2d(features, 2)))
+        # align_corners=False: pixel areas, not pixel centres, coincide after halving.
+        out = F.interpolate(out, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+        weights = (trust_logits(evidence.error) + out[:, :_CHOICES]).softmax(1)
+        found = displacement + (evidence.steps * weights[:, :, None]).sum(1)
+        error = (evidence.error * weights).sum(1, keepdim=True).detach()
+        doubt = error / (error + found.detach().square().sum(1, keepdim=True) + 1e-12)
+        gain = 1 + doubt * torch.tanh(out[:, _CHOICES : _CHOICES + 1])
+        reach = error.sqrt().clamp(max=MAX_CORRECTION_PX)
+        return gain * found + reach * torch.tanh(out[:, _CHOICES + 1 :])
 
 
 def _features(evidence: Evidence) -> Tensor:
@@ -52,5 +63,10 @@ def _features(evidence: Evidence) -> Tensor:
     grey = evidence.residual.mean(1, keepdim=True) / evidence.noise
     strength = evidence.residual.square().mean(1, keepdim=True).add(1e-8).log() / 8
     noise = (evidence.noise.log() / 4).expand(n, 1, height, width)
-    steps = evidence.steps[:, :-1].flatten(1, 2).clamp(-4, 4)
-    return torch.cat([steps, evidence.error.add(1e-8).log() / 8, strength, grey.clamp(-8, 8) / 8, noise], 1)
+    steps = evidence.steps[:, :-1].flatten(1, 2)
+    # In units of their expected error, softly bounded: the same picture of agreement at 0.02 px and at 2 px.
+    typical = evidence.error.amin(1, keepdim=True).add(1e-8).sqrt()
+    return torch.cat(
+        [torch.tanh(steps / (4 * typical)), evidence.error.add(1e-8).log() / 8, strength, grey.clamp(-8, 8) / 8, noise],
+        1,
+    )

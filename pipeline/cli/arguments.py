@@ -27,6 +27,7 @@ from ..measure import FARNEBACK
 from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_array, read_image, read_mask
 from ..media.stills import SUFFIXES as PICTURES
 from ..motion.animate import Reference
+from ..motion.band import Band
 from ..motion.masks import Mask
 
 DETECTOR_FILES = Path("models/magplus")
@@ -281,6 +282,17 @@ def alpha_from(text: str) -> float | None:
         return float(text)
     except ValueError:
         raise MagPlusError(f"--alpha {text}: give a number, or auto.") from None
+
+
+def band_from(text: str | None) -> Band | None:
+    """A band of frequencies in Hz, or None."""
+    if text is None:
+        return None
+    low, _, high = text.partition(",")
+    try:
+        return Band(low_hz=float(low or 0), high_hz=float(high) if high else None)
+    except ValueError:
+        raise MagPlusError(f"--band {text}: give LOW,HIGH in Hz, such as 2,8.") from None
 
 
 def mask_from(path: str | None) -> Mask | None:

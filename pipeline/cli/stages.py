@@ -66,6 +66,11 @@ def _add_magnify(parser: Parser) -> None:
     parser.add_argument(
         "--grow-mask", type=_pixels, default=0, metavar="PX", help="spread the mask by so many px (city-block distance)"
     )
+    parser.add_argument(
+        "--band",
+        metavar="LOW,HIGH",
+        help="magnify only motion of these frequencies in Hz; 0,HIGH or LOW, leave one end open",
+    )
     shared.add_face(parser, "driver")
     shared.add_still_head(parser, ", and let it move again as it did afterwards")
     shared.add_magnifier(parser)
@@ -111,9 +116,12 @@ def magnify_command(arguments: argparse.Namespace) -> None:
         reference=arguments.reference,
         mask=shared.mask_from(arguments.mask),
         grow_mask_px=arguments.grow_mask,
+        band=shared.band_from(arguments.band),
         progress=bar,
     )
     settings: dict[str, Any] = {"alpha": alpha} | ({} if regions is None else {"regions": str(regions)})
+    if arguments.band is not None:
+        settings["band_hz"] = arguments.band
     if head is not None:
         chunks = restored(chunks, head, original=clip, progress=bar)
         settings["still_head"] = head.report()

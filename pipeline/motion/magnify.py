@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import cast
 
 import torch
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from ...models.contracts import AlphaRange, DisplacementMagnifier, Magnifier
 from ...models.errors import MagPlusError
-from ...models.registry import load_magnifier
+from ...models.registry import load_magnifier, needs_displacement
 from ..clip import Clip
 from ..log import log
 from ..progress import Progress, silent
+from .band import Band, filtered
 from .masks import Mask, check_mask, in_step
 
 
@@ -27,14 +29,16 @@ def magnify(
     reference: int = 0,
     mask: Mask | None = None,
     grow_mask_px: int = 0,
+    band: Band | None = None,
     stage: str = "magnify",
     progress: Progress = silent,
 ) -> Iterator[Tensor]:
     """Chunks ``(n, 3, H, W)`` of the magnified clip.
 
     ``alpha`` is a number, or a map ``(H, W)`` on the reference frame. That frame, and everything where ``mask`` is 0 or
-    a map is 1, are the input's own pixels. An alpha outside the magnifier's range is an error, one that its weights
-    were not trained for a warning.
+    a map is 1, are the input's own pixels. With a ``band`` only motion of its frequencies is magnified, the reference
+    frame moves with its neighbours, and the clip is read twice. An alpha outside the magnifier's range is an error, one
+    that its weights were not trained for a warning.
     """
     still = clip.frame(reference)
     if isinstance(alpha, Tensor):
@@ -43,19 +47,32 @@ def magnify(
     _check_factors(alpha, magnifier)
     check_mask(mask, clip, still)
     state = magnifier.prepare(still, alpha)
+    bands = None if band is None else _banded(clip, magnifier, state, band)
     done = 0
     for chunk, part in in_step(clip, mask, grow_px=grow_mask_px):
-        out = magnifier.run(state, chunk, part)
+        if bands is None:
+            out = magnifier.run(state, chunk, part)
+        else:
+            whole, kept = (torch.cat(fields) for fields in zip(*islice(bands, len(chunk)), strict=True))
+            out = cast(DisplacementMagnifier, magnifier).render(state, chunk, whole, part, kept)
         if part is not None:
             out = torch.where((part > 0).view(-1, 1, *part.shape[-2:]), out, chunk)
         if isinstance(alpha, Tensor):
             out = torch.where(alpha != 1, out, chunk)
-        if done <= reference < done + len(chunk):
+        if bands is None and done <= reference < done + len(chunk):
             out[reference - done] = still
         for frame in out:
             done += 1
             progress(stage, done, clip.info.count, frame)
         yield out
+
+
+def _banded(clip: Clip, magnifier: Magnifier, state: object, band: Band) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each frame's displacement ``(1, 2, H, W)`` and what of it lies in the band."""
+    measuring = needs_displacement(magnifier, purpose="A band of frequencies")
+    taps = band.taps(clip.info.rate)
+    fields = (one for chunk in clip.chunks() for one in measuring.displacement(state, chunk).split(1))
+    return filtered(fields, taps)
 
 
 def _check_factors(alpha: float | Tensor, magnifier: Magnifier) -> None:

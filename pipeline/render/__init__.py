@@ -3,5 +3,6 @@
 from .compare import Panel, grid_frames
 from .plot import plot_curves
 from .table import Cell, render_table
+from .training import training_picture
 
-__all__ = ["Cell", "Panel", "grid_frames", "plot_curves", "render_table"]
+__all__ = ["Cell", "Panel", "grid_frames", "plot_curves", "render_table", "training_picture"]

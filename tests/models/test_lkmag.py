@@ -126,3 +126,44 @@ def test_frames_of_another_size_are_refused():
     magnifier = arch.builtin()
     with pytest.raises(MagPlusError, match="40 x 32"):
         magnifier.run(magnifier.prepare(torch.rand(3, 32, 32)), torch.rand(1, 3, 32, 40))
+
+
+def trained_like(seed=0):
+    """Networks with an opinion."""
+    torch.manual_seed(seed)
+    network = LKMag(weigher=WindowWeigher(width=8), refiner=Refiner(width=8))
+    for head in (network.weigher.head, network.refiner.head):
+        torch.nn.init.normal_(head.weight, std=0.05)
+    return arch.freeze(network)
+
+
+@pytest.mark.parametrize("alpha", [8.0, 0.25])
+def test_bands_of_rows_are_the_whole_picture(monkeypatch, alpha):
+    texture = synth.Texture(2)
+    field = synth.scaled(synth.total(synth.bump(40, 150, 12, 0.6, 0.8), synth.shift(0.2, 0.4)), 3 / max(alpha, 1))
+    still, moved = (synth.render(texture, f, 300, 70) for f in (synth.shift(0, 0), field))
+    still, moved = still + 0.01 * torch.randn_like(still), moved[None] + 0.01 * torch.randn_like(still)
+    network = trained_like()
+    state = network.prepare(still, alpha)
+    whole = network.run(state, moved)
+    monkeypatch.setattr("magplus.models.lkmag.bands.BAND_PX", 70 * 48)
+    assert (network.run(state, moved) - whole).abs().max() < 1e-4
+
+
+def test_pairs_and_single_references_agree():
+    still, moved, _ = pair(FIELD)
+    network = trained_like()
+    references, frames = torch.stack([still, moved[0]]), torch.stack([moved[0], still])
+    alphas = torch.tensor([4.0, 0.5]).view(2, 1, 1, 1)
+    together = network.run(network.prepare_pairs(references, alphas), frames)
+    for reference, frame, alpha, out in zip(references, frames, alphas.flatten(), together, strict=True):
+        assert torch.allclose(network.run(network.prepare(reference, float(alpha)), frame[None])[0], out, atol=1e-5)
+
+
+def test_the_refiner_is_silent_at_alpha_one_and_zero():
+    still, moved, _ = pair(FIELD, noise=0.02)
+    trained = trained_like()
+    prior = LKMag(weigher=trained.weigher)
+    for alpha, same in ((0.0, True), (1.0, True), (2.0, False), (0.125, False)):
+        out = [n.run(n.prepare(still, alpha), moved) for n in (trained, prior)]
+        assert torch.allclose(*out, atol=1e-6) == same

@@ -1,0 +1,152 @@
+"""What is measured of a magnified picture against the rendered truth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from magplus.models.filters import gaussian_blur
+from magplus.models.sampling import pixel_grid, sample_linear, sample_spline, spline_coefficients
+from torch import Tensor
+
+BORDER_PX = 8
+"""Left out everywhere: what moves in from outside cannot be known."""
+
+
+def inner(values: Tensor) -> Tensor:
+    return values[..., BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
+
+
+def psnr(a: Tensor, b: Tensor, region: Tensor | None = None) -> float:
+    """In dB, of ``(3, H, W)``, all or where ``region`` ``(H, W)`` is true."""
+    squared = inner((a - b).square().mean(0))
+    if region is not None:
+        squared = squared[inner(region)]
+    return float(-10 * squared.mean().clamp(min=1e-10).log10())
+
+
+def ssim(a: Tensor, b: Tensor) -> float:
+    """Wang et al. 2004: luma, gaussian window of sigma 1.5."""
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    x, y = ((picture * weights).sum(0)[None, None] for picture in (a, b))
+    mx, my = gaussian_blur(x, 1.5), gaussian_blur(y, 1.5)
+    vx, vy = gaussian_blur(x * x, 1.5) - mx * mx, gaussian_blur(y * y, 1.5) - my * my
+    common = gaussian_blur(x * y, 1.5) - mx * my
+    c1, c2 = 0.01**2, 0.03**2
+    index = (2 * mx * my + c1) * (2 * common + c2) / ((mx * mx + my * my + c1) * (vx + vy + c2))
+    return float(inner(index).mean())
+
+
+def moving(motion: Tensor) -> Tensor:
+    """Where ``(2, H, W)`` is more than a tenth of its largest, ``(H, W)``."""
+    length = motion.square().sum(0).sqrt()
+    return length > 0.1 * length.max()
+
+
+class MotionError:
+    """Where each point of a truth stands in other pictures: Gauss-Newton against the clean rendered picture.
+
+    No magnifier can use it, since it needs the truth: its gradients are free of noise. The search starts from the right
+    motion, from that of the input and from halfway between them (``change`` is their difference in px), and keeps per
+    point what leaves the least difference.
+    """
+
+    STARTS = (0.0, 0.5, 1.0)
+    STEPS = 8
+    WINDOW_PX = 4.0
+
+    def __init__(self, truth: Tensor, change: Tensor) -> None:
+        grey = truth.mean(0)[None, None]
+        self._coefficients = spline_coefficients(grey)
+        self._gradient = torch.cat([_slope(grey, 3), _slope(grey, 2)], 1)
+        self._starts = torch.cat([s * change[None] for s in self.STARTS])
+        products = torch.cat(
+            [self._gradient[:, :1] ** 2, self._gradient[:, :1] * self._gradient[:, 1:], self._gradient[:, 1:] ** 2], 1
+        )
+        xx, xy, yy = gaussian_blur(products, self.WINDOW_PX)[0]
+        smallest = (xx + yy) / 2 - (((xx - yy) / 2).square() + xy.square()).sqrt()
+        self.counted = inner(smallest > TEXTURE)
+        """Points whose place can be told, of the inner part."""
+        # In a picture of almost nothing but flat areas no place can be told.
+        self._usable = float(self.counted.float().mean()) > 0.02
+
+    def __call__(self, picture: Tensor) -> float:
+        """Mean end-point error in px of all points whose place can be told; nan where there are too few."""
+        if not self._usable:
+            return float("nan")
+        return float(inner(self._error(picture.mean(0)[None, None])).square().sum(0).sqrt()[self.counted].mean())
+
+    def _error(self, grey: Tensor) -> Tensor:
+        """Displacement ``(2, H, W)`` from where a point should be to where it is."""
+        grid = pixel_grid(*grey.shape[-2:], like=grey)
+        # picture(p) = truth(p + offset): the point that should be at p + offset is at p.
+        offset = self._starts.clone()
+        for _ in range(self.STEPS):
+            gradient = sample_linear(self._gradient.expand(len(offset), -1, -1, -1), grid + offset)
+            gx, gy = gradient[:, :1], gradient[:, 1:]
+            difference = grey - sample_spline(self._coefficients.expand(len(offset), -1, -1, -1), grid + offset)
+            sums = gaussian_blur(
+                torch.cat([gx * gx, gx * gy, gy * gy, gx * difference, gy * difference], 1), self.WINDOW_PX
+            )
+            xx, xy, yy, bx, by = sums.split(1, 1)
+            xx, yy = xx + 1e-6, yy + 1e-6
+            determinant = (xx * yy - xy * xy).clamp(min=1e-12)
+            step = torch.cat([yy * bx - xy * by, xx * by - xy * bx], 1) / determinant
+            offset = offset + step.clamp(-1, 1)
+        left = gaussian_blur(difference.square(), self.WINDOW_PX)
+        best = left.argmin(0, keepdim=True).expand(1, 2, -1, -1)
+        return -offset.gather(0, best)[0]
+
+
+TEXTURE = 2e-6
+"""Least eigenvalue of the structure tensor, squared grey levels per px, of a point whose place can be told."""
+
+
+def gain(output: Tensor, picture: Callable[[float], Tensor], region: Tensor, start: float) -> float:
+    """How many times the right motion an output shows: the strength at which the renderer's picture is most like it.
+
+    One number for the whole region, told by all of its pixels, so that noise hardly matters. ``picture`` renders a
+    strength (1 is right), ``start`` is another strength to be tried, that of the input.
+    """
+    wanted = inner(output)[:, inner(region)]
+    rungs = sorted({*LADDER, start})
+    shown = [inner(picture(strength))[:, inner(region)] for strength in rungs]
+    distance = [float((p - wanted).square().mean()) for p in shown]
+    best = min(range(len(rungs)), key=distance.__getitem__)
+    low, high = max(best - 1, 0), min(best + 1, len(rungs) - 1)
+    slope = (shown[high] - shown[low]) / (rungs[high] - rungs[low])
+    return rungs[best] + float(((wanted - shown[best]) * slope).sum() / slope.square().sum().clamp(min=1e-12))
+
+
+LADDER = (0.0, 0.25, 0.5, 0.7, 0.85, 0.95, 1.0, 1.05, 1.15, 1.3, 1.6, 2.0)
+
+
+def _slope(grey: Tensor, dim: int) -> Tensor:
+    size = grey.shape[dim]
+    pad = (1, 1, 0, 0) if dim == 3 else (0, 0, 1, 1)
+    padded = F.pad(spline_coefficients(grey), pad, mode="replicate")
+    smooth = padded.narrow(dim, 2, size) - padded.narrow(dim, 0, size)
+    other = 5 - dim
+    edge = F.pad(smooth, (0, 0, 1, 1) if dim == 3 else (1, 1, 0, 0), mode="replicate")
+    length = grey.shape[other]
+    return (edge.narrow(other, 0, length) + 4 * edge.narrow(other, 1, length) + edge.narrow(other, 2, length)) / 12
+
+
+def leak(picture: Tensor, truth: Tensor, motion: Tensor, input_motion: Tensor) -> float:
+    """Change where nothing moves, in 1/255: root mean square of the smoothed difference."""
+    still = (motion.square().sum(0).sqrt() < 0.1) & (input_motion.square().sum(0).sqrt() < 0.1)
+    difference = inner(gaussian_blur((picture - truth)[None], 2.0)[0].square().mean(0))[inner(still)]
+    return 255 * float(difference.mean().sqrt()) if difference.numel() > 100 else float("nan")
+
+
+def rms(values: Tensor) -> float:
+    """Root mean square of the inner part."""
+    return float(inner(values).square().mean().sqrt())
+
+
+def mean(values: Sequence[float]) -> float:
+    """Of what is known."""
+    known = [v for v in values if not math.isnan(v)]
+    return sum(known) / len(known) if known else float("nan")

@@ -1,0 +1,76 @@
+"""Training the built-in magnifier's networks."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ...models.errors import MagPlusError
+from ..log import log
+from ..outputs import check_free, write_picture
+from ..render import training_picture
+from ..train import Recipe, Trainer, train
+from .arguments import Parser
+from .console import ProgressBar
+
+
+def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Declare ``train``."""
+    usual = Recipe()
+    parser = commands.add_parser("train", help="train lkmag, the magnifier of this pack, on rendered scenes")
+    parser.add_argument(
+        "--checkpoint", required=True, metavar="FILE", help="state of the training; goes on if it exists"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=5.0, metavar="M", help="stop after so long (5); run again to go on"
+    )
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help=f"steps of the whole recipe ({usual.steps}), or from now on"
+    )
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help=f"of a new training: its scenes and first weights ({usual.seed})"
+    )
+    parser.add_argument("--out", metavar="FILE.safetensors", help="write the weights so far")
+    parser.add_argument("--plot", metavar="FILE.png", help="draw the course of the validation")
+    parser.add_argument("--overwrite", action="store_true", help="replace --out and --plot if they exist")
+    parser.set_defaults(command=train_command)
+
+
+def train_command(arguments: argparse.Namespace) -> None:
+    """Train a while. Ctrl-C ends it early; the checkpoint is kept."""
+    out = Path(arguments.out) if arguments.out else None
+    if out is not None and out.suffix != ".safetensors":
+        raise MagPlusError(f"{out}: the result must be named *.safetensors.")
+    for path in (out, Path(arguments.plot) if arguments.plot else None):
+        if path is not None:
+            check_free(path, overwrite=arguments.overwrite)
+    trainer = _trainer(arguments)
+    if not trainer.history:
+        trainer.validate()
+    bar = ProgressBar()
+    try:
+        train(
+            trainer,
+            minutes=arguments.minutes,
+            checkpoint=Path(arguments.checkpoint),
+            tick=lambda now, _: bar("train", now.step, now.recipe.steps),
+        )
+    except KeyboardInterrupt:
+        log.info("stopped at step %d; the same command goes on", trainer.step)
+    finally:
+        bar.close()
+    if out is not None:
+        trainer.export(out)
+    if arguments.plot:
+        title = f"lkmag, seed {trainer.recipe.seed}: {trainer.step} steps, {trainer.cpu_s:.0f} CPU-s"
+        write_picture(Path(arguments.plot), training_picture(trainer.history, title=title))
+
+
+def _trainer(arguments: argparse.Namespace) -> Trainer:
+    path = Path(arguments.checkpoint)
+    if path.is_file():
+        if arguments.seed is not None:
+            raise MagPlusError(f"{path} has its seed already. Give --seed only for a new training.")
+        return Trainer.load(path, steps=arguments.steps)
+    usual = Recipe()
+    return Trainer(Recipe(steps=arguments.steps or usual.steps, seed=arguments.seed or usual.seed))

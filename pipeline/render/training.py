@@ -1,0 +1,35 @@
+"""How a training goes, as one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+from .canvas import SERIES, Canvas
+from .plot import PANEL_HEIGHT_PX, TITLE_FONT_PX, TITLE_HEIGHT_PX, WIDTH_PX, Series, draw_panel
+
+PANELS = (("dB more than untrained", ("psnr_db", "clean_psnr_db")), ("gain and px", ("gain", "error_px")))
+LABELS = {
+    "psnr_db": "PSNR",
+    "clean_psnr_db": "PSNR without noise",
+    "gain": "motion gain",
+    "error_px": "magnified error, px",
+}
+
+
+def training_picture(history: Sequence[Mapping[str, float]], *, title: str) -> Image.Image:
+    """Validation scores over the steps; PSNR as what was gained since the first entry."""
+    steps = np.array([entry["step"] for entry in history])
+    canvas = Canvas(WIDTH_PX, TITLE_HEIGHT_PX + PANEL_HEIGHT_PX * len(PANELS))
+    canvas.text(WIDTH_PX / 2, TITLE_HEIGHT_PX / 2 + 4, title, size=TITLE_FONT_PX, anchor="mm")
+    for k, (unit, names) in enumerate(PANELS):
+        series = []
+        for colour, name in zip(SERIES, names, strict=False):
+            values = np.array([entry[name] for entry in history])
+            values = values - values[0] if name.endswith("_db") else values
+            series.append(Series(label=LABELS[name], at=steps, values=values, colour=colour))
+        top = TITLE_HEIGHT_PX + PANEL_HEIGHT_PX * k
+        draw_panel(canvas, top, series, unit=unit, end=float(steps[-1]) or 1.0, across="steps")
+    return canvas.image()
