@@ -86,3 +86,22 @@ def test_missing_weights_are_told_with_their_source(comfy):
     assert run.status == "refused"
     assert "no file absent.safetensors in models/magplus" in str(run.error)
     assert "raft_chkpt_00140.pth" in str(run.error)
+
+
+def test_a_magnifier_adapts_inside_the_server(comfy):
+    """Training needs gradients, which ComfyUI switches off around its nodes."""
+    write_clip(comfy.base / "input" / "adapt.mkv", moving_frames(6, side=64), Fraction(25))
+    run = comfy.run(
+        complete(
+            comfy,
+            {
+                "1": node("MagPlusLoadVideo", file="adapt.mkv"),
+                "2": node("MagPlusAdaptMagnifier", images=["1", 0], steps=2, batch=1, crop_px=64, save_as="adapted"),
+                "3": node("MagPlusMagnify", images=["1", 0], magnifier=["2", 0], alpha_mode="number", alpha=4.0),
+                "4": node("PreviewImage", images=["3", 0]),
+            },
+        )
+    )
+    assert run.status == "execution_success", run.error
+    assert [path.name for path in (comfy.base / "models" / "magplus").glob("adapted*.safetensors")]
+    assert "adapted" in str(comfy.get("/object_info/MagPlusLoadMagnifier"))
