@@ -96,7 +96,7 @@ def test_a_magnifier_adapts_inside_the_server(comfy):
             comfy,
             {
                 "1": node("MagPlusLoadVideo", file="adapt.mkv"),
-                "2": node("MagPlusAdaptMagnifier", images=["1", 0], steps=2, batch=1, crop_px=64, save_as="adapted"),
+                "2": node("MagPlusAdaptMagnifier", images=["1", 0], steps=2, batch=1, crop_px=128, save_as="adapted"),
                 "3": node("MagPlusMagnify", images=["1", 0], magnifier=["2", 0], alpha_mode="number", alpha=4.0),
                 "4": node("PreviewImage", images=["3", 0]),
             },
