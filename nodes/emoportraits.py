@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
+from ..models.catalog import BACKBONES
 from ..models.guides import Given, read_guides
-from ..models.registry import BACKBONES
 from .arrays import NO_FILE, array_input, array_of, fingerprint_arrays
 from .host import io
 from .wires import Guides

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..models.registry import BACKBONES, load_backbone
+from ..models.catalog import BACKBONES
+from ..models.registry import load_backbone
 from . import convert, host
 from .host import io
 from .wires import Backbone, Loaded, option_input

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..models.catalog import BACKBONES
 from ..models.errors import MagPlusError
 from ..models.guides import Given, read_guides
-from ..models.registry import BACKBONES
 from ..pipeline.face.landmarks import landmark_faces
 from .arrays import NO_FILE, array_input, array_of, fingerprint_arrays
 from .host import io

@@ -10,12 +10,13 @@ from typing import Any, NoReturn
 
 import torch
 
+from ...models.catalog import BACKBONES
 from ...models.checkpoint import Checkpoint
 from ...models.contracts import AnimationBackbone, FlowEstimator, Magnifier
 from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
 from ...models.guides import Given, read_guides
-from ...models.registry import BACKBONES, BUILTIN, load_backbone, load_estimator, load_magnifier
+from ...models.registry import BUILTIN, load_backbone, load_estimator, load_magnifier
 from ..clip import Clip, TensorClip
 from ..face.anatomy import REGIONS
 from ..face.box import box_from_mask, parse_box

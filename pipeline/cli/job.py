@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ... import __version__
+from ...models.catalog import BACKBONES
 from ...models.errors import MagPlusError
-from ...models.registry import BACKBONES
 from ..clip import TensorClip
 from ..measure import STAGES
 from ..media import FORMATS, FileClip, provenance

@@ -12,8 +12,9 @@ from typing import Any
 
 from torch import Tensor
 
+from ...models.catalog import BACKBONES
 from ...models.errors import MagPlusError
-from ...models.registry import BACKBONES, load_magnifier, needs_displacement
+from ...models.registry import load_magnifier, needs_displacement
 from ..clip import Clip, SpooledClip
 from ..face.anatomy import FaceMap
 from ..face.crop import CroppedClip

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 from ...models import checkpoint as files
+from ...models.catalog import BACKBONES
 from ...models.errors import MagPlusError
-from ...models.registry import BACKBONES, identify, join
+from ...models.registry import identify, join
 from ..render import render_table
 from .arguments import Parser
 

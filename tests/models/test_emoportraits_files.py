@@ -3,6 +3,7 @@
 import emoportraits_files as files
 import pytest
 import torch
+from magplus.models.catalog import BACKBONES
 from magplus.models.checkpoint import read_checkpoint, write_safetensors
 from magplus.models.emoportraits import arch
 from magplus.models.emoportraits.head_pose import HeadPose
@@ -11,7 +12,7 @@ from magplus.models.emoportraits.parts import MAKERS
 from magplus.models.errors import MagPlusError
 from magplus.models.fomm import arch as fomm
 from magplus.models.options import read_options
-from magplus.models.registry import BACKBONES, identify, join, load_backbone
+from magplus.models.registry import identify, join, load_backbone
 from magplus.models.spectral import plain_weights
 from torch import nn
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from magplus.models.registry import BACKBONES
+from magplus.models.catalog import BACKBONES
 from magplus.nodes import NODES
 from magplus.nodes.core_standins import STANDINS
 from magplus.nodes.headless import registry
