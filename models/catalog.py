@@ -18,6 +18,7 @@ from .flowmag.learner import FlowMagLearner
 from .fomm import arch as fomm
 from .fsrt import arch as fsrt
 from .guides import Guide
+from .keyface import arch as keyface
 from .lkmag import arch as lkmag
 from .lkmag.learner import LKMagLearner
 from .metaportrait import arch as metaportrait
@@ -123,6 +124,13 @@ ARCHITECTURES = (
         tidy=fomm.tidy,
     ),
     Architecture(
+        name="keyface",
+        kind="backbone",
+        title="KeyFace, the small generator of this pack",
+        required_keys=keyface.REQUIRED_KEYS,
+        build=keyface.network,
+    ),
+    Architecture(
         name="fsrt",
         kind="backbone",
         title="FSRT (vox256 or vox256_2Source)",
@@ -193,6 +201,15 @@ BACKBONES = {
         framing=flow_transfer.FRAMING,
         target_pct_face=3.0,
         build=flow_transfer.build,
+    ),
+    "keyface": BackboneSpec(
+        name="keyface",
+        title="KeyFace: our own small keypoint animator, trained on drawn faces alone, 96 px; for tests and evidence",
+        files=(),
+        options=keyface.OPTIONS,
+        framing=keyface.FRAMING,
+        target_pct_face=3.0,
+        build=keyface.build,
     ),
     "fomm": BackboneSpec(
         name="fomm",

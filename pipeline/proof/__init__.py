@@ -1,0 +1,1 @@
+"""Evidence: drawn faces with exactly known motion, how a generator answers to it, and whether magnifying helps."""
