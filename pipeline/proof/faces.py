@@ -23,6 +23,8 @@ Rng = np.random.Generator
 BOX_HEIGHT = 1.25
 ITERATIONS = 24
 """Of the inverse. A step leaves at most 0.4 of the error: 1e-9 of the motion remains."""
+CLOSE = 1e-9
+"""Error of the inverse at which it is done, in face widths."""
 TEXTURE_PX = 160.0
 """Width of a face in the px of `train.textures`, which sets how fine its skin is."""
 
@@ -127,7 +129,7 @@ class Face:
         self._stretch = torch.from_numpy(1 + 0.05 * rng.uniform(-1, 1, 2))
         self._shift_y = 0.015 * rng.uniform(-1, 1)
         self._depth = 1 + 0.15 * float(rng.uniform(-1, 1))
-        self.paint = _paint(rng)
+        self.paint = _Look(rng).paint
         self._background = _background(rng)
 
     def _own(self, at: Tensor) -> Tensor:
@@ -159,7 +161,10 @@ class Face:
             return at
         q = at - at.new_tensor(state.pose.shift)
         for _ in range(ITERATIONS):
-            q = q - (self.moved(q, state) - at)
+            step = self.moved(q, state) - at
+            q = q - step
+            if float(step.abs().max()) < CLOSE:
+                break
         return q
 
     def render(self, view: View, state: State, *, finer: int = 1) -> Tensor:
@@ -219,12 +224,7 @@ def _depth(at: Tensor) -> Tensor:
 
 
 Layer = tuple[Tensor, Tensor]
-
-
-def _paint(rng: Rng):  # type: ignore[no-untyped-def]
-    """The identity: face coordinates ``(P, 2)`` to colours ``(P, 3)`` and matte ``(P, 1)``."""
-    look = _Look(rng)
-    return look.paint
+"""Colours ``(P, 3)`` and matte ``(P, 1)``."""
 
 
 def _background(rng: Rng) -> Texture:

@@ -1,0 +1,125 @@
+"""Displacement fields against the truth: error, gain, lag and leak, and whether that will do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .clips import Goal
+
+GAIN_WITHIN = 0.1
+LAG_WITHIN_FRAMES = 1.0
+COSINE_FROM = 0.9
+SPOT_PX = 0.05
+"""A region's curve above it counts as a spot: half of the weakest motion of the proof."""
+SPOT_MS = 40.0
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Score:
+    """One arm on one clip; px of a face of `clips.FACE_PX`."""
+
+    error_px: float
+    """Mean end-point error where and while something moves."""
+    motion_px: float
+    """Mean length of the true motion there: the error of a frozen picture."""
+    cosine: float
+    gains: tuple[float, float]
+    """Per region, along its own direction."""
+    lags_frames: tuple[float, float]
+    leak_px: float
+    """RMS error on the face where neither action moves anything."""
+
+    @property
+    def good(self) -> bool:
+        """Within all bounds that the proof asks for."""
+        return (
+            self.error_px < 0.5 * self.motion_px
+            and self.cosine >= COSINE_FROM
+            and all(abs(gain - 1) <= GAIN_WITHIN for gain in self.gains)
+            and all(abs(lag) < LAG_WITHIN_FRAMES for lag in self.lags_frames)
+        )
+
+    def report(self) -> dict[str, object]:
+        """For ``json.dumps``."""
+        return {**asdict(self), "good": self.good}
+
+
+def judge(found: Tensor, goal: Goal) -> Score:
+    """Score displacement ``(T, 2, h, w)``."""
+    truth, error = goal.fields, (found - goal.fields)
+    inside = error.norm(dim=1)[goal.active][:, goal.moving]
+    kept, wanted = found[goal.active][:, :, goal.moving], truth[goal.active][:, :, goal.moving]
+    lengths = float(kept.norm() * wanted.norm())
+    pairs = [region_curves(found, goal, k) for k in (0, 1)]
+    return Score(
+        error_px=float(inside.mean()),
+        motion_px=float(wanted.norm(dim=1).mean()),
+        cosine=float((kept * wanted).sum()) / lengths if lengths else 0.0,
+        gains=(_gain(*pairs[0]), _gain(*pairs[1])),
+        lags_frames=(_lag(*pairs[0]), _lag(*pairs[1])),
+        leak_px=float(error.square().sum(1)[goal.active][:, goal.still].mean().sqrt()),
+    )
+
+
+def region_curves(found: Tensor, goal: Goal, region: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean motion of a region along its own direction, found and true, ``(T,)`` each."""
+    mask, along = goal.regions[region], goal.directions[region]
+    return tuple(  # type: ignore[return-value]
+        (fields * along).sum(1)[:, mask].mean(1).double().numpy() for fields in (found, goal.fields)
+    )
+
+
+def _gain(found: np.ndarray, true: np.ndarray) -> float:
+    power = float(true @ true)
+    return float(found @ true) / power if power else 0.0
+
+
+def _lag(found: np.ndarray, true: np.ndarray) -> float:
+    """How much later, in frames, by the peak of the cross-correlation; NaN where nothing moves."""
+    if not np.abs(found).max() > 1e-9:
+        return math.nan
+    reach = min(6, len(true) // 3)
+    shifts = np.arange(-reach, reach + 1)
+    power = np.array([_overlap(found, true, int(s)) for s in shifts])
+    k = int(power.argmax())
+    if k in (0, len(shifts) - 1):
+        return float(shifts[k])
+    left, middle, right = power[k - 1 : k + 2]
+    return float(shifts[k] + 0.5 * (left - right) / (left - 2 * middle + right))
+
+
+def _overlap(found: np.ndarray, true: np.ndarray, shift: int) -> float:
+    """Inner product with ``found`` read ``shift`` frames later."""
+    a, b = (found[shift:], true[: len(true) - shift]) if shift >= 0 else (found[:shift], true[-shift:])
+    return float(a @ b)
+
+
+def spots(found: Tensor, goal: Goal, frame_ms: float) -> int:
+    """How often a region's curve stays above `SPOT_PX` for `SPOT_MS`, in both regions together."""
+    count = 0
+    for region in (0, 1):
+        mask, along = goal.regions[region], goal.directions[region]
+        curve = (found * along).sum(1)[:, mask].mean(1).abs().numpy()
+        run = 0
+        for value in [*curve, 0.0]:
+            if value > SPOT_PX:
+                run += 1
+                continue
+            count += run * frame_ms >= SPOT_MS
+            run = 0
+    return count
+
+
+def interval(differences: Sequence[float], *, seed: int = 0) -> tuple[float, float, float]:
+    """Mean of paired differences and its 95 % bootstrap interval."""
+    values = np.asarray(differences, dtype=np.float64)
+    draw = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
+    low, high = np.percentile(values[draw].mean(1), [2.5, 97.5])
+    return float(values.mean()), float(low), float(high)
