@@ -11,7 +11,7 @@ from .compare import CompareClips
 from .crop_face import CropFace
 from .demagnify import DemagnifyMotion
 from .emoportraits import EMOPortraitsGuides
-from .generators import FOMM, FSRT, EMOPortraits, FlowTransfer, MetaPortrait
+from .generators import FOMM, FSRT, EMOPortraits, FlowTransfer, KeyFace, MetaPortrait
 from .load_flow import LoadFlow
 from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
@@ -38,6 +38,7 @@ NODES: tuple[Any, ...] = (
     LoadMagnifier,
     MagnifyMotion,
     FlowTransfer,
+    KeyFace,
     FOMM,
     FSRT,
     MetaPortrait,

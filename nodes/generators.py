@@ -36,6 +36,26 @@ class FlowTransfer(io.ComfyNode):  # type: ignore[misc]
         return io.NodeOutput(Loaded(model=model, weights=("flow",), handles=host.managed(model)))
 
 
+class KeyFace(io.ComfyNode):  # type: ignore[misc]
+    """The small generator of the pack."""
+
+    @classmethod
+    def define_schema(cls) -> Any:
+        """Inputs and outputs."""
+        return _schema(
+            "MagPlusKeyFace",
+            "KeyFace (MagPlus)",
+            "The small generator that comes with the pack: ten keypoints, 96 px, trained on drawn faces alone. It is for "
+            "trying the chain with a learned response, not for portraits of people.",
+            inputs=_option_inputs("keyface"),
+        )
+
+    @classmethod
+    def execute(cls, **options: Any) -> Any:
+        """Build it with the pack's own weights."""
+        return _loaded("keyface", [], options)
+
+
 class FOMM(io.ComfyNode):  # type: ignore[misc]
     """First Order Motion Model."""
 
@@ -207,5 +227,6 @@ def _missing(backbone: str, *names: str | None) -> bool | str:
 def _loaded(backbone: str, names: list[str], options: dict[str, Any]) -> Any:
     model, checkpoints = load_backbone(backbone, [host.weight_path(name) for name in names], options)
     # What an encoded portrait depends on: the files, and the options that change the numbers in it.
-    sums = (*(checkpoint.sha256 for checkpoint in checkpoints), *(f"{k}={v}" for k, v in sorted(options.items())))
+    files = [checkpoint.sha256 for checkpoint in checkpoints] or [backbone]
+    sums = (*files, *(f"{k}={v}" for k, v in sorted(options.items())))
     return io.NodeOutput(Loaded(model=model, weights=sums, handles=host.managed(model)))

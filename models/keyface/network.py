@@ -30,7 +30,7 @@ class Detector(nn.Module):
     def forward(self, pictures: Tensor) -> Tensor:
         logits = self.heat(self.hourglass(F.pixel_unshuffle(pictures, 2)))
         heat = torch.softmax(logits.flatten(2) / TEMPERATURE, dim=2).view_as(logits)
-        return torch.einsum("nkhw,hwc->nkc", heat, inclusive_grid(*logits.shape[-2:], logits))
+        return torch.einsum("nkhw,hwc->nkc", heat, inclusive_grid(logits.shape[-2], logits.shape[-1], logits))
 
 
 @dataclass(frozen=True, kw_only=True)

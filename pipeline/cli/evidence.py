@@ -62,7 +62,8 @@ def response_command(arguments: argparse.Namespace) -> None:
     write_picture(picture, response_picture(found))
     numbers.write_text(json.dumps(found.report(), indent=2) + "\n")
     sys.stdout.write(
-        f"{backbone.name}: recommended target {found.recommended_pct:g} % of the face, on drawn faces\n{picture}\n{numbers}\n"
+        f"{backbone.name}: recommended target {found.recommended_pct:g} % of the face, on drawn faces\n"
+        f"{picture}\n{numbers}\n"
     )
 
 
@@ -89,4 +90,3 @@ def proof_command(arguments: argparse.Namespace) -> None:
     (folder / "proof.md").write_text("# Does magnifying help?\n\n" + told(reports))
     write_picture(folder / "proof.png", proof_picture(reports))
     sys.stdout.write(told(reports))
-

@@ -1,23 +1,40 @@
-"""Training the built-in magnifier's networks."""
+"""Training the networks that come with the pack."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from ...models.errors import MagPlusError
 from ..log import log
 from ..outputs import check_free, write_picture
 from ..render import training_picture
 from ..train import Recipe, Trainer, train
+from ..train.generator import GeneratorRecipe, GeneratorTrainer
+from ..train.loop import Training
 from .arguments import Parser
 from .console import ProgressBar
+
+KINDS: dict[str, tuple[str, Any, Any]] = {
+    "magnifier": ("lkmag", Trainer, Recipe),
+    "generator": ("KeyFace", GeneratorTrainer, GeneratorRecipe),
+}
+"""Name of the network, its trainer and its recipe."""
 
 
 def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     """Declare ``train``."""
     usual = Recipe()
-    parser = commands.add_parser("train", help="train lkmag, the magnifier of this pack, on rendered scenes")
+    parser = commands.add_parser(
+        "train", help="train lkmag, the magnifier of this pack, or KeyFace, its small generator"
+    )
+    parser.add_argument(
+        "--what",
+        choices=sorted(KINDS),
+        default="magnifier",
+        help="magnifier: lkmag, on rendered scenes (default); generator: KeyFace, on drawn faces",
+    )
     parser.add_argument(
         "--checkpoint", required=True, metavar="FILE", help="state of the training; goes on if it exists"
     )
@@ -25,7 +42,10 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
         "--minutes", type=float, default=5.0, metavar="M", help="stop after so long (5); run again to go on"
     )
     parser.add_argument(
-        "--steps", type=int, metavar="N", help=f"steps of the whole recipe ({usual.steps}), or from now on"
+        "--steps",
+        type=int,
+        metavar="N",
+        help=f"steps of the whole recipe ({usual.steps}; generator {GeneratorRecipe().steps}), or from now on",
     )
     parser.add_argument(
         "--seed", type=int, metavar="N", help=f"of a new training: its scenes and first weights ({usual.seed})"
@@ -62,15 +82,18 @@ def train_command(arguments: argparse.Namespace) -> None:
     if out is not None:
         trainer.export(out)
     if arguments.plot:
-        title = f"lkmag, seed {trainer.recipe.seed}: {trainer.step} steps, {trainer.cpu_s:.0f} CPU-s"
+        title = (
+            f"{KINDS[arguments.what][0]}, seed {trainer.recipe.seed}: {trainer.step} steps, {trainer.cpu_s:.0f} CPU-s"
+        )
         write_picture(Path(arguments.plot), training_picture(trainer.history, title=title))
 
 
-def _trainer(arguments: argparse.Namespace) -> Trainer:
+def _trainer(arguments: argparse.Namespace) -> Training:
     path = Path(arguments.checkpoint)
+    _, trainer, recipe = KINDS[arguments.what]
     if path.is_file():
         if arguments.seed is not None:
             raise MagPlusError(f"{path} has its seed already. Give --seed only for a new training.")
-        return Trainer.load(path, steps=arguments.steps)
-    usual = Recipe()
-    return Trainer(Recipe(steps=arguments.steps or usual.steps, seed=arguments.seed or usual.seed))
+        return trainer.load(path, steps=arguments.steps)
+    usual = recipe()
+    return trainer(recipe(steps=arguments.steps or usual.steps, seed=arguments.seed or usual.seed))

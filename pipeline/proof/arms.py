@@ -62,7 +62,7 @@ def alpha_for(peak_px: float, target_pct_face: float = TARGET_PCT_FACE) -> float
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """A driver before any generator: as a generator's crop shows it, and its curves as the closed loop measures them."""
+    """A driver before any generator: as its crop shows it, and its curves as the closed loop measures them."""
 
     direct: Tensor
     """``(T, 3, h, w)``."""
@@ -88,13 +88,13 @@ def prepare_scenario(
     estimator = estimator_of(magnifier)
     fields = torch.cat([estimator(view.frames[0], chunk) for chunk in view.chunks()])
     loud = measure_clip(magnified, side.box_in_work, estimator=estimator_of(magnifier))
-    curve = {"box": side.box_in_work, "rate": view.rate}
+    box = side.box_in_work
     return Prepared(
         direct=torch.cat(list(side.from_work(view).chunks())),
         magnified=torch.cat(list(side.from_work(magnified).chunks())),
         alpha=alpha,
-        alone=measure_fields([fields], **curve),
-        along=measure_fields([fields], along=loud, **curve),
+        alone=measure_fields([fields], box=box, rate=view.rate),
+        along=measure_fields([fields], box=box, rate=view.rate, along=loud),
         loud=loud,
     )
 
@@ -117,13 +117,19 @@ def drive_scenario(
         fields[name] = scale * found * border_window(found)
         fields[name][0] = 0
         measured[name] = found
-    box = {"box": side.box_in_crop, "rate": rate}
+
+    def gain(name: str, original: MotionCurve, like: MotionCurve) -> float | None:
+        """As `magplus run` closes its loop; None where it would stop with an error."""
+        curve = measure_fields([measured[name]], box=side.box_in_crop, rate=rate, like=like)
+        found = compare(original, curve).gain
+        return found if found is not None and found > 0 else None
+
     return Driven(
         fields=fields,
         alpha=prepared.alpha,
         gains={
-            "direct": _gain(prepared.alone, measure_fields([measured["direct"]], like=prepared.alone, **box)),
-            "magnified": _gain(prepared.along, measure_fields([measured["magnified"]], like=prepared.loud, **box)),
+            "direct": gain("direct", prepared.alone, prepared.alone),
+            "magnified": gain("magnified", prepared.along, prepared.loud),
         },
     )
 
@@ -134,12 +140,6 @@ def generated(backbone: AnimationBackbone, portrait: Tensor, driver: Clip, *, st
     guides = place_guides({}, backbone, driving=(framed(backbone.framing), VIEW.size), source=(source, VIEW.size))
     results = animate(backbone, crops, driver, motion_strength=strength, guides=guides)
     return TensorClip(torch.cat([result.frames for result in results]), driver.info.rate, "generated")
-
-
-def _gain(original: MotionCurve, result: MotionCurve) -> float | None:
-    """As `magplus run` closes its loop; None where it would stop with an error."""
-    gain = compare(original, result).gain
-    return gain if gain is not None and gain > 0 else None
 
 
 def results_of(driven: Driven, fitted: Mapping[str, float]) -> dict[str, Tensor | None]:

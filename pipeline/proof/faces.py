@@ -32,35 +32,23 @@ Push = tuple[float, float, float, float, float, float]
 """A gaussian push: centre x, y, sigma x, y, and displacement x, y at the centre."""
 
 
-def _both(x: float, y: float, sx: float, sy: float, dx: float, dy: float) -> list[Push]:
+def _both(push: Push) -> list[Push]:
+    x, y, sx, sy, dx, dy = push
     return [(-x, y, sx, sy, -dx, dy), (x, y, sx, sy, dx, dy)]
 
 
 ACTIONS: Mapping[str, Sequence[Push]] = {
-    "brows": _both(0.2, -0.28, 0.13, 0.085, 0.0, -1.0),
-    "frown": _both(0.11, -0.26, 0.08, 0.08, -0.8, 0.6),
-    "eyes": _both(0.235, -0.17, 0.1, 0.05, 0.0, 0.7),
-    "nose": _both(0.07, 0.11, 0.07, 0.08, 0.15, -1.0),
-    "cheeks": _both(0.27, 0.09, 0.11, 0.1, 0.1, -1.0),
+    "brows": _both((0.2, -0.28, 0.13, 0.085, 0.0, -1.0)),
+    "frown": _both((0.11, -0.26, 0.08, 0.08, -0.8, 0.6)),
+    "eyes": _both((0.235, -0.17, 0.1, 0.05, 0.0, 0.7)),
+    "nose": _both((0.07, 0.11, 0.07, 0.08, 0.15, -1.0)),
+    "cheeks": _both((0.27, 0.09, 0.11, 0.1, 0.1, -1.0)),
     "mouth left": [(-0.18, 0.31, 0.1, 0.09, -0.75, -0.66)],
     "mouth right": [(0.18, 0.31, 0.1, 0.09, 0.75, -0.66)],
-    "mouth": _both(0.18, 0.31, 0.1, 0.09, 0.75, -0.66),
+    "mouth": _both((0.18, 0.31, 0.1, 0.09, 0.75, -0.66)),
     "chin": [(0.0, 0.48, 0.15, 0.09, 0.0, -1.0)],
 }
 """What skin can do, region by region, for an average face; lengths as parts of the face width."""
-
-REGION_OF: Mapping[str, str] = {
-    "brows": "brows",
-    "frown": "brows",
-    "eyes": "eyes",
-    "nose": "nose",
-    "cheeks": "cheeks",
-    "mouth left": "mouth",
-    "mouth right": "mouth",
-    "mouth": "mouth",
-    "chin": "chin",
-}
-"""Which of `face.anatomy.REGIONS` an action moves most."""
 
 ANCHORS: Mapping[str, tuple[float, float]] = {
     "left brow": (-0.235, -0.27),
@@ -110,9 +98,7 @@ class View:
     @property
     def box(self) -> FaceBox:
         """The face at rest."""
-        return FaceBox(
-            cx=self.centre[0], cy=self.centre[1], width=self.width_px, height=BOX_HEIGHT * self.width_px
-        )
+        return FaceBox(cx=self.centre[0], cy=self.centre[1], width=self.width_px, height=BOX_HEIGHT * self.width_px)
 
     def grid(self) -> Tensor:
         """Pixel centres ``(P, 2)`` in face coordinates, float64."""
@@ -271,14 +257,14 @@ class _Look:
         skin = self._brows(x, y, skin)
         skin = self._eyes(x, y, skin)
         skin = self._mouth(x, y, skin)
-        inside = self._ellipse(x, y, 0.0, 0.02, 0.48, 0.6)
+        inside = self._ellipse(x, y - 0.02, 0.48, 0.6)
         forehead = torch.sigmoid((y - self.hairline - 0.3 * x**2) / (2 * self.edge))
         colours = torch.lerp(hair, skin, inside * forehead)
-        head = torch.maximum(self._ellipse(x, y, 0.0, -0.1, 0.56, 0.6), inside)
+        head = torch.maximum(self._ellipse(x, y + 0.1, 0.56, 0.6), inside)
         return colours, head
 
-    def _ellipse(self, x: Tensor, y: Tensor, cx: float, cy: float, a: float, b: float) -> Tensor:
-        radius = torch.sqrt(((x - cx) / a) ** 2 + ((y - cy) / b) ** 2 + 1e-8)
+    def _ellipse(self, x: Tensor, y: Tensor, a: float, b: float) -> Tensor:
+        radius = torch.sqrt((x / a) ** 2 + (y / b) ** 2 + 1e-8)
         return torch.sigmoid((1 - radius) * min(a, b) / self.edge)
 
     def _spots(self, at: Tensor, skin: Tensor) -> Tensor:
@@ -306,11 +292,11 @@ class _Look:
     def _eyes(self, x: Tensor, y: Tensor, skin: Tensor) -> Tensor:
         a, b = self.eye
         across, down = x.abs() - 0.235, y + 0.163
-        open_ = self._ellipse(across, down, 0.0, 0.0, a, b)
+        open_ = self._ellipse(across, down, a, b)
         middle = x - torch.sign(x) * 0.235
         ball = torch.full_like(skin, 0.85)
-        ball = torch.lerp(ball, self.iris.expand_as(skin), self._ellipse(middle, down, 0.0, 0.0, 0.042, 0.042))
-        ball = torch.lerp(ball, torch.full_like(skin, 0.03), self._ellipse(middle, down, 0.0, 0.0, 0.018, 0.018))
+        ball = torch.lerp(ball, self.iris.expand_as(skin), self._ellipse(middle, down, 0.042, 0.042))
+        ball = torch.lerp(ball, torch.full_like(skin, 0.03), self._ellipse(middle, down, 0.018, 0.018))
         skin = torch.lerp(skin, ball, open_)
         radius = torch.sqrt((across / a) ** 2 + (down / b) ** 2 + 1e-8)
         lid = torch.exp(-0.5 * ((radius - 1) * b / 0.009) ** 2) * torch.sigmoid(-down / 0.01)
@@ -320,8 +306,10 @@ class _Look:
     def _mouth(self, x: Tensor, y: Tensor, skin: Tensor) -> Tensor:
         a, b = self.mouth
         line = 0.31 + self.smile * x**2
-        cover = self._ellipse(x, y - line, 0.0, 0.0, a, b)
-        skin = torch.lerp(skin, self.lips.expand_as(skin) * (skin.mean(1, keepdim=True) / self.tone.mean()), 0.8 * cover)
+        cover = self._ellipse(x, y - line, a, b)
+        skin = torch.lerp(
+            skin, self.lips.expand_as(skin) * (skin.mean(1, keepdim=True) / self.tone.mean()), 0.8 * cover
+        )
         inner = torch.sigmoid((a - x.abs()) / self.edge)
         crack = torch.exp(-0.5 * ((y - line) / 0.009) ** 2) * inner
         below = torch.exp(-0.5 * (x / 0.09) ** 2 - 0.5 * ((y - line - 0.095) / 0.016) ** 2)

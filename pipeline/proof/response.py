@@ -78,7 +78,9 @@ class Response:
         """Least input above the largest gain's at which less than `NEAR` of it is left; None: not in this range."""
         gains, curve = self.gain(region), self.curve(region, "direct")
         top = int(gains.argmax())
-        return next((a.input_pct for a, g in zip(curve[top:], gains[top:], strict=True) if g < NEAR * gains.max()), None)
+        return next(
+            (a.input_pct for a, g in zip(curve[top:], gains[top:], strict=True) if g < NEAR * gains.max()), None
+        )
 
     @property
     def recommended_pct(self) -> float:
@@ -148,7 +150,9 @@ def measure_response(
         backbone=backbone.name,
         target_pct=target_pct,
         answers=[
-            Answer(region=r, through=t, input_pct=s, output_pct=_mean([o for o, _ in v]), error=_mean([e for _, e in v]))
+            Answer(
+                region=r, through=t, input_pct=s, output_pct=_mean([o for o, _ in v]), error=_mean([e for _, e in v])
+            )
             for (r, t, s), v in found.items()
         ],
         floor_pct={region: _mean(values) for region, values in floors.items()},
@@ -224,12 +228,16 @@ def response_picture(response: Response) -> Image.Image:
             at = np.array([INPUTS_PCT[0], INPUTS_PCT[-1]])
             lines.append(Line(label="noise floor", at=at, values=np.full(2, floor), colour=(160, 160, 160), width=1.5))
         panels.append(
-            LogPanel(title=title, across="input, % of face", up="output, % of face", x=(0.02, 10), y=(0.002, 10), lines=lines)
+            LogPanel(
+                title=title, across="input, % of face", up="output, % of face", x=(0.02, 10), y=(0.002, 10), lines=lines
+            )
         )
     for through, title in (("direct", "error, driven directly"), ("magplus", "error, MagPlus, 1/alpha")):
         lines = _lines(response, through, "error")
         panels.append(
-            LogPanel(title=title, across="input, % of face", up="error / motion", x=(0.02, 10), y=(0.05, 10), lines=lines)
+            LogPanel(
+                title=title, across="input, % of face", up="error / motion", x=(0.02, 10), y=(0.05, 10), lines=lines
+            )
         )
     title = f"Response of {response.backbone} on drawn faces; recommended target {response.recommended_pct:g} % of face"
     return draw_log_panels(panels, title=title, size=(560, 400))

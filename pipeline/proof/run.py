@@ -96,8 +96,9 @@ def keep_prepared(parts: Path, scenario: Scenario, framing: Framing, magnifier: 
     if not path.is_file():
         made = vars(prepare_scenario(scenario, framing, magnifier))
         _write(path, {name: _curve_state(v) if isinstance(v, MotionCurve) else v for name, v in made.items()})
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    return Prepared(**{name: _curve(v) if isinstance(v, dict) else v for name, v in state.items()})
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    values: dict[str, Any] = {name: _curve(v) if isinstance(v, dict) else v for name, v in state.items()}
+    return Prepared(**values)
 
 
 def _write(path: Path, state: Mapping[str, Any]) -> None:
@@ -113,8 +114,9 @@ def _curve_state(curve: MotionCurve) -> dict[str, Any]:
 
 
 def _curve(state: Mapping[str, Any]) -> MotionCurve:
-    values = {name: v.numpy() if isinstance(v, Tensor) else v for name, v in state.items()}
-    return MotionCurve(**{**values, "box": FaceBox(**state["box"]), "rate": Fraction(state["rate"])})
+    values: dict[str, Any] = {name: v.numpy() if isinstance(v, Tensor) else v for name, v in state.items()}
+    values |= {"box": FaceBox(**state["box"]), "rate": Fraction(state["rate"])}
+    return MotionCurve(**values)
 
 
 def _judged(scenario: Scenario, driven: Driven, goal: Goal, fitted: Mapping[str, float]) -> Judged:
@@ -132,7 +134,9 @@ def _false_spots(
 ) -> dict[str, dict[str, float]]:
     """Spots per minute where nothing should move: still clips, and clips of another expression."""
     tests: list[tuple[str, Scenario, Driven, Goal]] = []
-    moving = [run for run in runs if run[0].condition == "noise" and run[0].part == "score" and run[0].peak_px >= WEAK_PX]
+    moving = [
+        run for run in runs if run[0].condition == "noise" and run[0].part == "score" and run[0].peak_px >= WEAK_PX
+    ]
     for scenario, driven, goal in runs:
         if scenario.part == "null":
             tests.append((scenario.condition, scenario, driven, goal))
@@ -218,7 +222,7 @@ def summary(proof: Proof, arm: str, condition: str) -> dict[str, Any] | None:
 
 
 def paired(proof: Proof, first: str, second: str) -> dict[str, float | int] | None:
-    """Error of ``second`` less that of ``first`` in parts of the motion, over all weak clips: mean and 95 % interval."""
+    """Error of ``second`` less that of ``first``, in parts of the motion, over all weak clips: mean, 95 % interval."""
     differences = []
     for one in proof.judged:
         a, b, frozen = (one.scores[arm] for arm in (first, second, "frozen source"))

@@ -15,8 +15,8 @@ from .judge import COSINE_FROM, GAIN_WITHIN, LAG_WITHIN_FRAMES
 Numbers = Mapping[str, Any]
 
 LINEAR = (
-    "Flow Transfer is linear in the measured flow: magnifying, transferring and scaling back is algebraically the direct "
-    "transfer. It cannot show a benefit, and differs here by estimation noise alone."
+    "Flow Transfer is linear in the measured flow: magnifying, transferring and scaling back is algebraically the "
+    "direct transfer. It cannot show a benefit, and differs here by estimation noise alone."
 )
 COLUMNS = ("arm", "error / motion", "error px", "cosine", "gain", "lag frames", "leak px", "refused", "within bounds")
 DRAWN = ("frozen source", "direct", "direct, gain auto", "direct, gain fitted", "Mag, 1/alpha", "Mag + DeMag auto",
@@ -26,8 +26,8 @@ DRAWN = ("frozen source", "direct", "direct, gain auto", "direct, gain fitted", 
 def told(reports: Sequence[Numbers]) -> str:
     """Tables in Markdown, with what follows from them."""
     parts = [
-        "Errors are mean end-point errors where and while something moves, in parts of the true motion (a frozen picture "
-        "has 1) and in px of a 250 px face. Within bounds: error below half the motion, cosine from "
+        "Errors are mean end-point errors where and while something moves, in parts of the true motion (a frozen "
+        "picture has 1) and in px of a 250 px face. Within bounds: error below half the motion, cosine from "
         f"{COSINE_FROM:g}, every region's gain 1 +- {GAIN_WITHIN:g}, every lag below {LAG_WITHIN_FRAMES:g} frame. "
         f"`wrong factor` is the automatic factor times {WRONG:g}; the judge must not pass it. Where the closed loop "
         "refused to give a factor, a frozen picture is scored.",
@@ -49,7 +49,9 @@ def told(reports: Sequence[Numbers]) -> str:
         parts.append(_table(("error / motion", "mean", "95 % interval", "clips"), rows))
         parts.append("### False spots per minute")
         controls = report["false_spots_per_minute"]
-        rows = [[arm, *(_number(controls[c].get(arm), ".0f") for c in controls)] for arm in ARMS if arm != "wrong factor"]
+        rows = [
+            [arm, *(_number(controls[c].get(arm), ".0f") for c in controls)] for arm in ARMS if arm != "wrong factor"
+        ]
         parts.append(_table(("arm", *controls), rows))
     return "\n\n".join(parts) + "\n"
 
@@ -64,13 +66,17 @@ def verdict(report: Numbers) -> str:
     ratio = claim["relative_error"] / direct["relative_error"]
     pair = report["paired_weak"]["Mag + DeMag auto - direct, gain auto"]
     helps = "better" if pair["high"] < 0 else "worse" if pair["low"] > 0 else "not told apart from it"
+    lag = _number(claim["lag_frames"], ".2f")
+    met = [
+        _met(ratio <= 0.5),
+        _met(claim["gain_off"] <= GAIN_WITHIN),
+        _met((claim["lag_frames"] or 0) < LAG_WITHIN_FRAMES),
+    ]
     lines = [
-        f"Target 'half the error of gain-corrected direct driving up to 0.5 px': {'met' if ratio <= 0.5 else 'missed'}, "
-        f"ratio {ratio:.2f}; over all weak clips MagPlus - DeMagPlus is {helps}.",
-        f"Target 'gain per region 1.00 +- 0.1': {'met' if claim['gain_off'] <= GAIN_WITHIN else 'missed'}, "
-        f"mean distance from 1 {claim['gain_off']:.2f}.",
-        f"Target 'lag below one frame': "
-        f"{'met' if (claim['lag_frames'] or 0) < LAG_WITHIN_FRAMES else 'missed'}, {_number(claim['lag_frames'], '.2f')}.",
+        f"Target 'half the error of gain-corrected direct driving up to 0.5 px': {met[0]}, ratio {ratio:.2f}; over all "
+        f"weak clips MagPlus - DeMagPlus is {helps}.",
+        f"Target 'gain per region 1.00 +- 0.1': {met[1]}, mean distance from 1 {claim['gain_off']:.2f}.",
+        f"Target 'lag below one frame': {met[2]}, {lag}.",
         f"Least error up to 0.5 px: '{best[1]}' ({best[0]:.2f} of the motion).",
     ]
     if plain and plain["relative_error"] <= claim["relative_error"]:
@@ -79,6 +85,10 @@ def verdict(report: Numbers) -> str:
             f"{claim['relative_error']:.2f} of the motion)."
         )
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _met(yes: bool) -> str:
+    return "met" if yes else "missed"
 
 
 def _row(arm: str, s: Numbers) -> list[str]:
@@ -125,7 +135,9 @@ def proof_picture(reports: Sequence[Numbers]) -> Image.Image:
                     lines=lines,
                 )
             )
-    return draw_log_panels(panels, title="Micro-motion given to another face, judged by the true motion", size=(560, 400))
+    return draw_log_panels(
+        panels, title="Micro-motion given to another face, judged by the true motion", size=(560, 400)
+    )
 
 
 def _mean_of(clips: Sequence[Numbers], arm: str, what: str) -> float:

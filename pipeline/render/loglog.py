@@ -79,7 +79,10 @@ def _draw_legend(canvas: Canvas, x: float, y: float, entries: Sequence[tuple[str
 
 
 def _draw(canvas: Canvas, panel: LogPanel, left: float, top: float, size: tuple[int, int]) -> None:
-    (x0, y0), (x1, y1) = (left + MARGINS[0], top + MARGINS[1]), (left + size[0] - MARGINS[2], top + size[1] - MARGINS[3])
+    (x0, y0), (x1, y1) = (
+        (left + MARGINS[0], top + MARGINS[1]),
+        (left + size[0] - MARGINS[2], top + size[1] - MARGINS[3]),
+    )
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = math.log(x / panel.x[0]) / math.log(panel.x[1] / panel.x[0])

@@ -10,21 +10,29 @@ from PIL import Image
 from .canvas import SERIES, Canvas
 from .plot import PANEL_HEIGHT_PX, TITLE_FONT_PX, TITLE_HEIGHT_PX, WIDTH_PX, Series, draw_panel
 
-PANELS = (("dB more than untrained", ("psnr_db", "clean_psnr_db")), ("gain and px", ("gain", "error_px")))
+PANELS = (
+    ("dB more than untrained", ("psnr_db", "clean_psnr_db")),
+    ("gain and px", ("gain", "error_px", "keypoint_px")),
+    ("% of the motion", ("error_pct",)),
+)
 LABELS = {
     "psnr_db": "PSNR",
     "clean_psnr_db": "PSNR without noise",
     "gain": "motion gain",
     "error_px": "magnified error, px",
+    "keypoint_px": "keypoints off, px",
+    "error_pct": "error of the generator's motion",
 }
 
 
 def training_picture(history: Sequence[Mapping[str, float]], *, title: str) -> Image.Image:
-    """Validation scores over the steps; PSNR as what was gained since the first entry."""
+    """Validation scores over the steps, those that a training has; PSNR as what was gained since the first entry."""
     steps = np.array([entry["step"] for entry in history])
-    canvas = Canvas(WIDTH_PX, TITLE_HEIGHT_PX + PANEL_HEIGHT_PX * len(PANELS))
+    known = [(unit, [name for name in names if name in history[0]]) for unit, names in PANELS]
+    panels = [(unit, names) for unit, names in known if names]
+    canvas = Canvas(WIDTH_PX, TITLE_HEIGHT_PX + PANEL_HEIGHT_PX * len(panels))
     canvas.text(WIDTH_PX / 2, TITLE_HEIGHT_PX / 2 + 4, title, size=TITLE_FONT_PX, anchor="mm")
-    for k, (unit, names) in enumerate(PANELS):
+    for k, (unit, names) in enumerate(panels):
         series = []
         for colour, name in zip(SERIES, names, strict=False):
             values = np.array([entry[name] for entry in history])

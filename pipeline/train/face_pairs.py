@@ -38,18 +38,10 @@ class FacePairs:
     def __getitem__(self, index: Tensor) -> FacePairs:
         return FacePairs(**{name: values[index] for name, values in vars(self).items()})
 
-    @property
-    def peak_pct_face(self) -> Tensor:
-        """Largest motion of each pair ``(N,)``, in percent of 0.7 picture widths, about a face's."""
-        still = self.arrival - _units(self.arrival.shape[-1])
-        return 100 * still.norm(dim=1).flatten(1).amax(1) / 2 / 0.7
-
 
 def render_pairs(seed: tuple[int, ...], identities: int, size_px: int, *, framing_scale: float) -> FacePairs:
     """All pairs of `FRAMES` pictures of each of ``identities`` faces; the same seed gives the same ones."""
-    parts = [
-        _of_one((*seed, k), size_px, framing_scale) for k in range(identities)
-    ]
+    parts = [_of_one((*seed, k), size_px, framing_scale) for k in range(identities)]
     return FacePairs(**{name: torch.cat([getattr(p, name) for p in parts]) for name in vars(parts[0])})
 
 
@@ -59,49 +51,51 @@ def _of_one(seed: tuple[int, ...], size: int, framing_scale: float) -> FacePairs
     width = size / (framing_scale * BOX_HEIGHT) * rng.uniform(0.93, 1.07)
     middle = (size - 1) / 2 + rng.uniform(-0.03, 0.03, 2) * size
     view = View(size=(size, size), centre=(float(middle[0]), float(middle[1])), width_px=float(width))
-    states = [random_state(rng) for _ in range(FRAMES)]
-    pictures = torch.stack([face.render(view, state, finer=2) for state in states])
-    grid = view.grid()
-    points = [face.origin(grid, state) for state in states]
-    mattes = [face.paint(q.float())[1].double() for q in points]
-    kept = []
-    for s in range(FRAMES):
-        for d in range(FRAMES):
-            if s != d:
-                kept.append(_pair(face, view, s, d, states, points, mattes))
-    first, second, origin, arrival, known, anchors, peak = (list(part) for part in zip(*kept, strict=True))
-    chosen = [k for k, p in enumerate(peak) if p >= LEAST_PCT_FACE]
-    pick = lambda values: torch.stack([values[k] for k in chosen])  # noqa: E731
-    return FacePairs(
-        source=pictures[[first[k] for k in chosen]],
-        driving=pictures[[second[k] for k in chosen]],
-        origin=pick(origin),
-        arrival=pick(arrival),
-        known=pick(known),
-        anchors=pick(anchors),
-    )
+    takes = [_Take.of(face, view, random_state(rng)) for _ in range(FRAMES)]
+    pairs = [_pair(face, view, a, b) for a in takes for b in takes if a is not b]
+    kept = [p for p, peak in pairs if peak >= LEAST_PCT_FACE] or [p for p, _ in pairs[:1]]
+    return FacePairs(**{name: torch.stack([getattr(p, name) for p in kept]) for name in vars(kept[0])})
 
 
-def _pair(face: Face, view: View, s: int, d: int, states: list[State], points: list[Tensor], mattes: list[Tensor]):  # type: ignore[no-untyped-def]
-    grid = view.grid()
-    size = view.size[0]
+@dataclass(frozen=True, kw_only=True)
+class _Take:
+    """One picture of a face."""
+
+    state: State
+    picture: Tensor
+    points: Tensor
+    """Of the face, at each pixel ``(P, 2)``."""
+    matte: Tensor
+    """``(P, 1)``."""
+
+    @classmethod
+    def of(cls, face: Face, view: View, state: State) -> _Take:
+        points = face.origin(view.grid(), state)
+        matte = face.paint(points.float())[1].double()
+        return cls(state=state, picture=face.render(view, state, finer=2), points=points, matte=matte)
+
+
+def _pair(face: Face, view: View, first: _Take, second: _Take) -> tuple[FacePairs, float]:
+    """One pair, without the dimension of the batch, and its peak motion in percent of the face width."""
+    grid, size = view.grid(), view.size[0]
 
     def unit(at: Tensor) -> Tensor:
         px = at * view.width_px + at.new_tensor(view.centre)
         return (2 * px / (size - 1) - 1).float()
 
-    def picture(at: Tensor) -> Tensor:
-        return unit(at).T.reshape(2, size, size)
-
-    head_s, head_d = mattes[s] > 0.5, mattes[d] > 0.5
-    origin = torch.where(head_d, face.moved(points[d], states[s]), grid)
-    arrival = torch.where(head_s, face.moved(points[s], states[d]), grid)
-    behind = (mattes[s] < 0.1) & (mattes[d] < 0.1)
-    known = ((mattes[d] > 0.9) | behind).float().view(1, size, size)
+    origin = torch.where(second.matte > 0.5, face.moved(second.points, first.state), grid)
+    arrival = torch.where(first.matte > 0.5, face.moved(first.points, second.state), grid)
+    behind = (first.matte < 0.1) & (second.matte < 0.1)
     places = torch.cat([face.place(name) for name in ANCHORS])
-    anchors = torch.stack([unit(face.moved(places, states[k])) for k in (s, d)])
-    peak = 100 * float((arrival - grid).norm(dim=1).max())
-    return s, d, picture(origin), picture(arrival), known, anchors, peak
+    pair = FacePairs(
+        source=first.picture,
+        driving=second.picture,
+        origin=unit(origin).T.reshape(2, size, size),
+        arrival=unit(arrival).T.reshape(2, size, size),
+        known=((second.matte > 0.9) | behind).float().view(1, size, size),
+        anchors=torch.stack([unit(face.moved(places, take.state)) for take in (first, second)]),
+    )
+    return pair, 100 * float((arrival - grid).norm(dim=1).max())
 
 
 def random_state(rng: Rng) -> State:
@@ -124,8 +118,3 @@ def random_state(rng: Rng) -> State:
         scale=float(np.exp(0.03 * turn[5])),
     )
     return State(actions=actions, pose=pose)
-
-
-def _units(size: int) -> Tensor:
-    line = torch.linspace(-1, 1, size)
-    return torch.stack(torch.meshgrid(line, line, indexing="xy"))

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -172,8 +172,36 @@ class Trainer:
         write_safetensors(self.average.state_dict(), path, {**notes, **recipe})
 
 
+class Training(Protocol):
+    """Something that is trained in pieces."""
+
+    recipe: Any
+    step: int
+    cpu_s: float
+    history: list[dict[str, float]]
+
+    @property
+    def finished(self) -> bool: ...
+
+    def advance(self) -> dict[str, float]:
+        """One step; its losses by name."""
+        ...
+
+    def validate(self) -> Any:
+        """A score that can be printed; it is added to the history."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write everything needed to go on."""
+        ...
+
+    def export(self, path: Path) -> None:
+        """Write the weights so far."""
+        ...
+
+
 def train(
-    trainer: Trainer, *, minutes: float, checkpoint: Path, tick: Callable[[Trainer, dict[str, float]], None]
+    trainer: Training, *, minutes: float, checkpoint: Path, tick: Callable[[Training, dict[str, float]], None]
 ) -> None:
     """Train until the time is up or the recipe is done, writing ``checkpoint`` every minute and at the end."""
     if trainer.finished:
@@ -183,15 +211,7 @@ def train(
         while not trainer.finished and time.monotonic() < ends:
             losses = trainer.advance()
             if trainer.step % trainer.recipe.validate_every == 0 or trainer.finished:
-                score = trainer.validate()
-                log.info(
-                    "step %d: %.2f dB (%.2f without noise), gain %.3f, error %.3f px",
-                    trainer.step,
-                    score.psnr_db,
-                    score.clean_psnr_db,
-                    score.gain,
-                    score.error_px,
-                )
+                log.info("step %d: %s", trainer.step, trainer.validate())
             tick(trainer, losses)
             if time.monotonic() - saved > 60:
                 trainer.save(checkpoint)

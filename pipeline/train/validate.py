@@ -32,6 +32,12 @@ class Score:
     error_px: float
     """End-point error times alpha, or as it is for alpha below 1."""
 
+    def __str__(self) -> str:
+        return (
+            f"{self.psnr_db:.2f} dB ({self.clean_psnr_db:.2f} without noise), gain {self.gain:.3f}, "
+            f"error {self.error_px:.3f} px"
+        )
+
 
 @lru_cache(maxsize=1)
 def _scenes() -> list[tuple[Condition, Batch]]:
