@@ -45,8 +45,8 @@ class KeyFace(io.ComfyNode):  # type: ignore[misc]
         return _schema(
             "MagPlusKeyFace",
             "KeyFace (MagPlus)",
-            "The small generator that comes with the pack: ten keypoints, 96 px, trained on drawn faces alone. It is for "
-            "trying the chain with a learned response, not for portraits of people.",
+            "The small generator that comes with the pack: ten keypoints, 96 px, trained on drawn faces alone. It is "
+            "for trying the chain with a learned response, not for portraits of people.",
             inputs=_option_inputs("keyface"),
         )
 

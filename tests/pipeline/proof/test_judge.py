@@ -57,8 +57,10 @@ def test_one_wrong_region_is_enough_to_fail(goal):
 
 def test_gains_are_fitted_and_a_wrong_factor_of_the_arms_fails(goal):
     driven = Driven(
-        fields={"direct": 0.5 * goal.fields, "magnified": 4.0 * goal.fields}, alpha=8.0, gains={"direct": None, "magnified": 4.0}
-    )  # fmt: skip
+        fields={"direct": 0.5 * goal.fields, "magnified": 4.0 * goal.fields},
+        alpha=8.0,
+        gains={"direct": None, "magnified": 4.0},
+    )
     fitted = fitted_factors([(driven, goal)])
     assert fitted == pytest.approx({"direct": 2.0, "magnified": 2.0})
     results = results_of(driven, fitted)
