@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 COMFY_PYTHON ?= $(BIN)/python
 
-.PHONY: demo test test-all comfy bench lint clean
+.PHONY: demo test test-all comfy bench proof lint clean
 
 demo: $(VENV)/.standalone
 	$(BIN)/magplus demo --out demo --overwrite
@@ -32,6 +32,10 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/metaportrait.py
 	$(BIN)/python benchmarks/stabiliser.py
 
+# Goes on where it was stopped: remove the folder to begin anew.
+proof: $(VENV)/.standalone
+	OMP_NUM_THREADS=2 $(BIN)/magplus proof --out proof
+
 # mypy needs the checkout under its package name, whatever the folder is called.
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -53,4 +57,4 @@ $(VENV)/.comfy: $(VENV)/.dev
 	touch $@
 
 clean:
-	rm -rf build demo
+	rm -rf build demo proof
