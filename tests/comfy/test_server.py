@@ -12,7 +12,8 @@ IDS = {one.GET_SCHEMA().node_id for one in NODES}
 
 
 def test_the_folder_loads_without_a_warning(comfy, root):
-    log = re.sub(r"\x1b\[[0-9;]*m", "", comfy.log.read_text())
+    # What is logged after the start answers prompts; some of them are meant to be refused.
+    log = re.sub(r"\x1b\[[0-9;]*m", "", comfy.log.read_text()).split("Starting server")[0]
     ours = [line for line in log.splitlines() if PACK in line or "magplus" in line.lower() or str(root) in line]
     assert any(f"custom_nodes/{PACK}" in line and "seconds" in line for line in ours)
     assert not [line for line in ours if re.search(r"warn|error|fail|traceback|deprecat", line, re.IGNORECASE)]
