@@ -106,5 +106,5 @@ def test_missing_weights_have_a_source_and_the_note_says_how_to_make_them(genera
     origin = BACKBONES[generator.lower()].origin
     # Without a url: nothing is there that the page could fetch by itself.
     assert model == {"name": node["widgets_values"][0], "directory": "magplus"}
-    assert model["name"].endswith(".safetensors") and f" {model['name']}`" in note
+    assert model["name"].endswith(".safetensors") and f" {model['name']}**" in note
     assert origin in note and "magplus convert" in note
