@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 COMFY_PYTHON ?= $(BIN)/python
 
-.PHONY: demo test test-all comfy bench lint clean
+.PHONY: demo test test-all comfy bench lint package clean
 
 demo: $(VENV)/.standalone
 	$(BIN)/magplus demo --out demo --overwrite
@@ -51,6 +51,12 @@ $(VENV)/.dev: $(VENV)/.standalone
 $(VENV)/.comfy: $(VENV)/.dev
 	$(BIN)/python -m pip install playwright
 	touch $@
+
+# What the registry would build: the committed tree without what .comfyignore names.
+package:
+	mkdir -p build
+	git archive --format=zip --output=build/node.zip HEAD -- . $$(sed -e '/^#/d' -e 's/^/:(exclude)/' .comfyignore)
+	@echo "build/node.zip: $$(du -h build/node.zip | cut -f1)"
 
 clean:
 	rm -rf build demo
