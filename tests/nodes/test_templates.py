@@ -10,6 +10,7 @@ from magplus.models.catalog import BACKBONES
 from magplus.nodes import NODES
 from magplus.nodes.core_standins import STANDINS
 from magplus.nodes.headless import registry
+from magplus.pipeline.graph import api_form, to_graph
 
 FOLDER = Path(__file__).parents[2] / "workflows"
 NOTES = {"MarkdownNote", "Note"}
@@ -34,6 +35,12 @@ def nodes_of_ours(template):
 
 def test_there_is_a_picture_of_the_same_name(name):
     assert (FOLDER / f"{name}.jpg").stat().st_size > 5000
+
+
+def test_its_api_form_is_told(root, name, template):
+    """Made by `make api`."""
+    told = json.loads((root / "docs" / "api" / f"{name}.json").read_text(encoding="utf-8"))
+    assert told == api_form(to_graph(template, TYPES))
 
 
 def test_nothing_else_lies_there():
