@@ -168,7 +168,7 @@ def _over(fields: Tensor, gain: float | None) -> Tensor | None:
 
 
 def fitted_factors(runs: list[tuple[Driven, Goal]]) -> dict[str, float]:
-    """Least-squares factors over clips that are not scored, where the truth moves."""
+    """Factors with the least squared error over clips that are not scored, where and while the truth moves."""
     out = {}
     for name in ("direct", "magnified"):
         common = power = 0.0
@@ -176,7 +176,6 @@ def fitted_factors(runs: list[tuple[Driven, Goal]]) -> dict[str, float]:
             field = driven.fields[name] / (driven.alpha if name == "magnified" else 1.0)
             inside = goal.moving.to(field)
             common += float((field * goal.fields * inside)[goal.active].sum())
-            power += float((goal.fields.square() * inside)[goal.active].sum())
-        # The inverse of the gain, as the closed loop corrects: noise does not make it smaller.
+            power += float((field.square() * inside)[goal.active].sum())
         out[name] = power / common if common > 0 else 0.0
     return out

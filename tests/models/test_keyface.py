@@ -47,7 +47,7 @@ def test_the_portrait_does_what_the_driver_does(driven):
     true = portrait.displacement(VIEW, REST, MACRO)
     cosine = (found * true).sum() / (found.norm() * true.norm())
     gain = (found * true).sum() / true.square().sum()
-    assert cosine > 0.8 and 0.5 < gain < 1.3
+    assert cosine > 0.7 and 0.5 < gain < 1.3
 
 
 def test_frames_are_worked_on_one_by_one(driven):
