@@ -208,7 +208,7 @@ BACKBONES = {
         files=(),
         options=keyface.OPTIONS,
         framing=keyface.FRAMING,
-        target_pct_face=3.0,
+        target_pct_face=2.5,  # measured: `magplus response`, on drawn faces,
         build=keyface.build,
     ),
     "fomm": BackboneSpec(

@@ -236,7 +236,7 @@ def response_picture(response: Response) -> Image.Image:
         lines = _lines(response, through, "error")
         panels.append(
             LogPanel(
-                title=title, across="input, % of face", up="error / motion", x=(0.02, 10), y=(0.05, 10), lines=lines
+                title=title, across="input, % of face", up="error / motion", x=(0.02, 10), y=(0.2, 2), lines=lines
             )
         )
     title = f"Response of {response.backbone} on drawn faces; recommended target {response.recommended_pct:g} % of face"
