@@ -177,5 +177,5 @@ def fitted_factors(runs: list[tuple[Driven, Goal]]) -> dict[str, float]:
             inside = goal.moving.to(field)
             common += float((field * goal.fields * inside)[goal.active].sum())
             power += float((field.square() * inside)[goal.active].sum())
-        out[name] = power / common if common > 0 else 0.0
+        out[name] = common / power if power > 0 else 0.0
     return out

@@ -64,7 +64,7 @@ class Scenario:
             return "H.264 input"
         if self.sway_deg:
             return f"head sway {self.sway_deg:g} deg"
-        return "noise" if self.rate == 25 else f"{self.rate} fps"
+        return "noise" if self.rate <= 25 else f"{self.rate} fps"
 
     @property
     def count(self) -> int:

@@ -18,6 +18,8 @@ LINEAR = (
     "Flow Transfer is linear in the measured flow: magnifying, transferring and scaling back is algebraically the "
     "direct transfer. It cannot show a benefit, and differs here by estimation noise alone."
 )
+FEWEST_CLIPS = 5
+"""Below it a bootstrap interval says nothing."""
 COLUMNS = ("arm", "error / motion", "error px", "cosine", "gain", "lag frames", "leak px", "refused", "within bounds")
 DRAWN = ("frozen source", "direct", "direct, gain auto", "direct, gain fitted", "Mag, 1/alpha", "Mag + DeMag auto",
          "model space")  # fmt: skip
@@ -60,12 +62,13 @@ def verdict(report: Numbers) -> str:
     """What the numbers say about the three targets, in plain words."""
     weak = report["summary"].get("noise, to 0.5 px", {})
     direct, claim = weak.get("direct, gain auto"), weak.get("Mag + DeMag auto")
-    plain, best = weak.get("direct"), min((s["relative_error"], arm) for arm, s in weak.items() if s)
     if not direct or not claim:
-        return "The closed loop gave no factor for any weak clip."
+        return "- The closed loop gave no factor for any weak clip."
+    plain, best = weak.get("direct"), min((s["relative_error"], arm) for arm, s in weak.items() if s)
     ratio = claim["relative_error"] / direct["relative_error"]
     pair = report["paired_weak"]["Mag + DeMag auto - direct, gain auto"]
     helps = "better" if pair["high"] < 0 else "worse" if pair["low"] > 0 else "not told apart from it"
+    helps = helps if pair["clips"] >= FEWEST_CLIPS else f"not judged, there being only {pair['clips']}"
     lag = _number(claim["lag_frames"], ".2f")
     met = [
         _met(ratio <= 0.5),
