@@ -100,10 +100,10 @@ def _overlap(found: np.ndarray, true: np.ndarray, shift: int) -> float:
     return float(a @ b)
 
 
-def spots(found: Tensor, goal: Goal, frame_ms: float) -> int:
-    """How often a region's curve stays above `SPOT_PX` for `SPOT_MS`, in both regions together."""
+def spots(found: Tensor, goal: Goal, frame_ms: float, regions: Sequence[int] = (0, 1)) -> int:
+    """How often the curves of ``regions`` stay above `SPOT_PX` for `SPOT_MS`, all together."""
     count = 0
-    for region in (0, 1):
+    for region in regions:
         mask, along = goal.regions[region], goal.directions[region]
         curve = (found * along).sum(1)[:, mask].mean(1).abs().numpy()
         run = 0

@@ -235,9 +235,7 @@ def response_picture(response: Response) -> Image.Image:
     for through, title in (("direct", "error, driven directly"), ("magplus", "error, MagPlus, 1/alpha")):
         lines = _lines(response, through, "error")
         panels.append(
-            LogPanel(
-                title=title, across="input, % of face", up="error / motion", x=(0.02, 10), y=(0.2, 2), lines=lines
-            )
+            LogPanel(title=title, across="input, % of face", up="error / motion", x=(0.02, 10), y=(0.2, 2), lines=lines)
         )
     title = f"Response of {response.backbone} on drawn faces; recommended target {response.recommended_pct:g} % of face"
     return draw_log_panels(panels, title=title, size=(560, 400))

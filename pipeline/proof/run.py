@@ -132,24 +132,25 @@ def _judged(scenario: Scenario, driven: Driven, goal: Goal, fitted: Mapping[str,
 def _false_spots(
     runs: Sequence[tuple[Scenario, Driven, Goal]], fitted: Mapping[str, float]
 ) -> dict[str, dict[str, float]]:
-    """Spots per minute where nothing should move: still clips, and clips of another expression."""
-    tests: list[tuple[str, Scenario, Driven, Goal]] = []
+    """Spots per minute of two regions where nothing should move: still clips, and regions that a clip leaves alone."""
+    tests: list[tuple[str, Scenario, Driven, Goal, list[int]]] = []
     moving = [
         run for run in runs if run[0].condition == "noise" and run[0].part == "score" and run[0].peak_px >= WEAK_PX
     ]
     for scenario, driven, goal in runs:
         if scenario.part == "null":
-            tests.append((scenario.condition, scenario, driven, goal))
-    for scenario, driven, _ in moving:
+            tests.append((scenario.condition, scenario, driven, goal, [0, 1]))
+    for scenario, driven, own in moving:
         for other, _, goal in moving:
-            if not set(scenario.actions) & set(other.actions) and other.count == scenario.count:
-                tests.append(("wrong driver", scenario, driven, goal))
+            free = [k for k in (0, 1) if not (goal.regions[k] & own.moving).any()]
+            if free and other.count == scenario.count:
+                tests.append(("wrong driver", scenario, driven, goal, free))
     found: dict[str, dict[str, list[float]]] = {}
-    for name, scenario, driven, goal in tests:
+    for name, scenario, driven, goal, regions in tests:
         for arm, fields in results_of(driven, fitted).items():
             if fields is not None:
-                minutes = scenario.count / scenario.rate / 60
-                rate = spots(fields, goal, 1000 / scenario.rate) / minutes
+                minutes = len(regions) / 2 * scenario.count / scenario.rate / 60
+                rate = spots(fields, goal, 1000 / scenario.rate, regions) / minutes
                 found.setdefault(name, {}).setdefault(arm, []).append(rate)
     return {name: {arm: math.fsum(v) / len(v) for arm, v in arms.items()} for name, arms in found.items()}
 
