@@ -86,18 +86,23 @@ def _one_scene(methods, alpha, cameras, *, number, size, seed):
     strengths = lru_cache(lambda strength: drawn.picture(strength * alpha))
     clean = {name: run(drawn.reference, drawn.frame[None], alpha)[0] for name, run in methods.items()}
     for camera in cameras:
-        reference, frames = seen(drawn, camera, seed=seed * 1000 + number, repeats=2 if camera.noise else 1)
-        floor = _floor(drawn, camera, seed * 1000 + number) if camera.noise or camera.eight_bit else 0.0
+        perfect = not (camera.noise or camera.eight_bit)
+        takes = {"seed": seed * 1000 + number, "repeats": 2 if camera.noise else 1}
+        reference, frames = seen(drawn, camera, **takes)
+        at_rest = seen(drawn.at_rest(), camera, **takes)[1][:1]
+        floor = 0.0 if perfect else _floor(drawn, camera, takes["seed"])
         for name, run in methods.items():
             start = time.process_time()
             out = run(reference, frames, alpha)
             seconds = (time.process_time() - start) / len(frames)
             noise = float("nan") if camera.h264 else camera.noise or float("nan")
+            # What the same noise shows of a picture at rest is no motion.
+            unmoved = drawn.reference if perfect else run(reference, at_rest, alpha)[0]
             yield camera, name, {
                 "psnr": metrics.psnr(out[0], drawn.truth),
                 "psnr_moving": metrics.psnr(out[0], drawn.truth, region),
                 "ssim": metrics.ssim(out[0], drawn.truth),
-                "gain": metrics.gain(out[0], strengths, region, 1 / alpha),
+                "gain": metrics.gain(out[0] - unmoved + drawn.reference, strengths, region, 1 / alpha),
                 "error_px": told(out[0]),
                 "leak": metrics.leak(out[0], drawn.truth, motion, input_motion),
                 "noise_gain": metrics.rms(out[0] - clean[name]) / noise,
@@ -117,7 +122,7 @@ def _floor(drawn, camera, seed):
     # Two takes of a clean picture are rounded alike; a quarter of a level of noise shows what rounding hides.
     camera = replace(camera, noise=camera.noise or 0.25 / 255)
     reference, frames = seen(drawn.at_rest(), camera, seed=seed)
-    prior = arch.freeze(arch.LKMag())
+    prior = arch.prior()
     return metrics.rms(prior.displacement(prior.prepare(reference), frames).square().sum(1).sqrt())
 
 

@@ -87,9 +87,12 @@ def round_trip(ours, *, size: int, seed: int, scenes: int = 3) -> list[str]:
         gains, ahead = [], []
         for number in range(scenes):
             drawn = scene(seed, number, alpha, size)
-            reference, frames = seen(drawn, Camera(name="", noise=ROUND_TRIP_NOISE), seed=seed + number)
-            back = ours(reference, ours(reference, frames, alpha), 1 / alpha)[0]
-            gains.append(metrics.gain(back, drawn.picture, metrics.moving(drawn.motion), alpha))
+            camera = Camera(name="", noise=ROUND_TRIP_NOISE)
+            reference, frames = seen(drawn, camera, seed=seed + number)
+            at_rest = seen(drawn.at_rest(), camera, seed=seed + number)[1]
+            back, unmoved = (ours(reference, ours(reference, f, alpha), 1 / alpha)[0] for f in (frames, at_rest))
+            shown = back - unmoved + drawn.reference
+            gains.append(metrics.gain(shown, drawn.picture, metrics.moving(drawn.motion), alpha))
             ahead.append(metrics.psnr(back, drawn.frame) - metrics.psnr(frames[0], drawn.frame))
         gain, db = metrics.mean(gains), metrics.mean(ahead)
         told.append(_verdict(abs(gain - 1) <= 0.03, f"round trip alpha {alpha:g}: gain {gain:.3f}"))
