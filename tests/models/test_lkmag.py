@@ -93,7 +93,7 @@ def test_batches_and_single_frames_agree():
 
 def test_untrained_networks_leave_the_prior_as_it_is():
     still, moved, _ = pair(FIELD, noise=0.01)
-    prior, full = arch.builtin(), LKMag(weigher=WindowWeigher(width=8), refiner=Refiner(width=8))
+    prior, full = arch.prior(), LKMag(weigher=WindowWeigher(width=8), refiner=Refiner(width=8))
     expected = prior.run(prior.prepare(still, 4.0), moved)
     assert torch.allclose(full.run(full.prepare(still, 4.0), moved), expected, atol=2e-4)
 
