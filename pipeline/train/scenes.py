@@ -112,7 +112,7 @@ def _degraded(rng: Rng, clean: Tensor, alpha: float, wanted: Condition) -> tuple
             clean = _light(rng, clean, alpha)
     clean = clean.clamp(0, 1)
     seen = (clean[:2] + noise * torch.from_numpy(rng.standard_normal(clean[:2].shape)).float()).clamp(0, 1)
-    if not wanted.plain and rng.uniform() < 0.1:
+    if not wanted.plain and rng.uniform() < 0.2:
         quality = int(rng.integers(60, 98))
         seen = torch.stack([_jpeg(picture, quality) for picture in seen])
     elif eight_bit:

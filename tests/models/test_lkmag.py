@@ -3,6 +3,7 @@
 import pytest
 import synth
 import torch
+from magplus.models.checkpoint import sha256_of
 from magplus.models.errors import MagPlusError
 from magplus.models.lkmag import arch
 from magplus.models.lkmag.network import LKMag
@@ -126,6 +127,15 @@ def test_frames_of_another_size_are_refused():
     magnifier = arch.builtin()
     with pytest.raises(MagPlusError, match="40 x 32"):
         magnifier.run(magnifier.prepare(torch.rand(3, 32, 32)), torch.rand(1, 3, 32, 40))
+
+
+def test_the_weights_that_ship_are_those_of_the_model_card(root):
+    assert arch.WEIGHTS.stat().st_size <= 4e6
+    assert f"`{sha256_of(arch.WEIGHTS)}`" in (root / "docs" / "lkmag.md").read_text()
+    with torch.no_grad():
+        still, moved, _ = pair(FIELD, noise=0.02)
+        ours, prior = (m.run(m.prepare(still, 8.0), moved) for m in (arch.builtin(), arch.prior()))
+    assert not torch.allclose(ours, prior, atol=0.01), "they are in use"
 
 
 def trained_like(seed=0):
