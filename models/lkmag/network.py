@@ -87,6 +87,10 @@ class LKMag(nn.Module):
         """Displacement of the reference's pixels to each frame, ``(N, 2, H, W)`` in px."""
         return self.estimates(state, frames)[0]
 
+    def measurer(self) -> LKMag:
+        """The prior alone, to measure with: it shrinks nothing, so that noise keeps its size and is known for noise."""
+        return LKMag()
+
     def estimates(self, state: LKState, frames: Tensor) -> list[Tensor]:
         """The displacement on every pyramid level, finest first, in that level's px.
 
