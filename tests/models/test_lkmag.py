@@ -28,7 +28,7 @@ def psnr(a, b):
 
 @pytest.mark.parametrize(
     ("peak_px", "noise", "bound_px", "bound_gain"),
-    [(0.05, 0.0, 0.003, 0.02), (0.5, 0.0, 0.01, 0.02), (4.0, 0.0, 0.08, 0.02), (0.5, 0.01, 0.06, 0.1)],
+    [(0.05, 0.0, 0.003, 0.02), (0.5, 0.0, 0.01, 0.02), (4.0, 0.0, 0.08, 0.02), (0.5, 0.01, 0.06, 0.17)],
 )
 def test_the_displacement_is_sub_pixel_exact(peak_px, noise, bound_px, bound_gain):
     field = synth.scaled(FIELD, peak_px)
@@ -37,7 +37,11 @@ def test_the_displacement_is_sub_pixel_exact(peak_px, noise, bound_px, bound_gai
     measured = magnifier.displacement(magnifier.prepare(still), moved)[0]
     truth = synth.displacement(field, SIZE, SIZE)
     assert (measured - truth).square().sum(0).sqrt().mean() < bound_px
+    # With noise the weak parts of a motion are shrunk; what measures (`LKMag.measurer`) does not do so.
     assert (measured * truth).sum() / truth.square().sum() == pytest.approx(1, abs=bound_gain)
+    measurer = magnifier.measurer()
+    plain = measurer.displacement(measurer.prepare(still), moved)[0]
+    assert (plain * truth).sum() / truth.square().sum() == pytest.approx(1, abs=min(bound_gain, 0.1))
 
 
 @pytest.mark.parametrize("alpha", [2, 8, 32])
