@@ -17,7 +17,7 @@ from ..log import log
 from ..measure import MotionComparison, compare, measure_clip, measure_stages, whole_frame_box
 from ..progress import Progress, silent
 from .calibrate import choose_alpha
-from .demagnify import check_intensity, demagnify, demagnify_onto, factor_for
+from .demagnify import check_intensity, demagnify, demagnify_onto, factor_for, gain_of
 from .magnify import check_alpha, estimator_of, measuring
 
 
@@ -81,12 +81,11 @@ def restore(
     to_portrait = None if portrait is None else _to_portrait(generated, portrait, sides)
     if alpha is None:
         found = measured_gain(generated, magnifier, evidence, sides, reference=reference, progress=progress)
-        gain = 1 / factor_for(found)
-        log.info("measured gain %.4g, so the factor is %.4g", gain, intensity / gain)
+        gain, factor = gain_of(found), factor_for(found, intensity, allowed=magnifier.alpha_range)
+        log.info("measured gain %.4g, so the factor is %.4g", gain, factor)
     else:
         check_alpha(alpha, magnifier.alpha_range)
-        gain = alpha
-    factor = intensity / gain
+        gain, factor = alpha, intensity / alpha
     if portrait is None or sides is None or to_portrait is None:
         box = evidence.generated_box or (sides.box_on_square(generated.info) if sides else None)
         chunks = demagnify(generated, magnifier, factor=factor, reference=reference, progress=progress)
