@@ -22,6 +22,7 @@ from .region_mask import RegionMask
 from .report import MotionReport
 from .restore_head import RestoreHeadMotion
 from .save_video import SaveVideo
+from .spot import SpotExpression
 from .stabilise_head import StabiliseHead
 from .superresolve import SuperResolve
 from .track_face import TrackFace
@@ -49,6 +50,7 @@ NODES: tuple[Any, ...] = (
     SuperResolve,
     CompareClips,
     MotionReport,
+    SpotExpression,
     LoadFlow,
     AdaptMagnifier,
 )

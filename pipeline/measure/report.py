@@ -15,7 +15,7 @@ from .curve import MotionCurve
 
 def curve_report(curve: MotionCurve) -> dict[str, Any]:
     """A curve for ``json.dumps``: plain numbers and lists, None for what is not known. The mode is left out."""
-    return _plain(
+    return plain(
         {
             "rate": str(curve.rate),
             "frames": len(curve.values_pct_face),
@@ -35,7 +35,7 @@ def curve_report(curve: MotionCurve) -> dict[str, Any]:
 
 def comparison_report(comparison: MotionComparison) -> dict[str, Any]:
     """A comparison for ``json.dumps``; None, with ``reason`` in words, for what cannot be told."""
-    return _plain(asdict(comparison))
+    return plain(asdict(comparison))
 
 
 def curve_csv(curves: Sequence[tuple[str, MotionCurve]]) -> str:
@@ -59,12 +59,12 @@ def _cells(curve: MotionCurve, frame: int) -> tuple[str, str]:
     return f"{curve.values_pct_face[frame]:.6g}", f"{curve.values_px[frame]:.6g}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numbers as int or finite float, NaN and infinity as None: JSON knows neither."""
     if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value
