@@ -48,8 +48,8 @@ LEAST_CURVATURE = 0.2
 class SpotLimits:
     """What counts as an event.
 
-    ``shortest_ms`` and ``longest_ms`` bound its duration; ``prominence`` is how many times the answer of the
-    band-pass of its duration stands above what noise alone would give; ``least_pct_face`` its height in percent of the face width.
+    ``shortest_ms`` and ``longest_ms`` bound its duration, ``least_pct_face`` its height in percent of the face width;
+    ``prominence`` is how many times the answer of the band-pass of its duration is that of noise alone.
     """
 
     shortest_ms: float = 40.0
