@@ -7,6 +7,7 @@ from typing import Any
 from . import host
 from .adapt import AdaptMagnifier
 from .animate import AnimatePortrait
+from .calibrate import CalibrateStrength
 from .compare import CompareClips
 from .crop_face import CropFace
 from .demagnify import DemagnifyMotion
@@ -49,6 +50,7 @@ NODES: tuple[Any, ...] = (
     DemagnifyMotion,
     SuperResolve,
     CompareClips,
+    CalibrateStrength,
     MotionReport,
     SpotExpression,
     LoadFlow,

@@ -57,3 +57,30 @@ def test_a_still_clip_has_no_expression(pack):
     assert out[7:9] == (3, 3)
     assert json.loads(out[1])["verdict"].startswith("none: ")
     assert ",none," in out[2]
+
+
+def test_the_strength_brings_the_peak_to_the_target(pack, brow):
+    alpha, reason, plot, report = pack.run("MagPlusCalibrateStrength", images=brow, target_pct_face=3.0, **FACE)
+    told = json.loads(report)
+    assert alpha == pytest.approx(3.0 / abs(told["curve"]["peak_pct_face"]))
+    assert "uncalibrated guess" in reason and told["target_from"] in reason
+    assert plot.shape[-1] == 3
+
+
+def test_a_measured_response_gives_the_target(pack, brow):
+    response = json.dumps({"backbone": "fomm", "recommended_target_pct_face": 1.5})
+    (pack.places.input / "fomm.json").write_text(response)
+    alpha, *_ = pack.run("MagPlusCalibrateStrength", images=brow, **FACE)
+    half, told, _, _ = pack.run("MagPlusCalibrateStrength", images=brow, response_file="fomm.json", **FACE)
+    assert half == pytest.approx(alpha / 2)
+    assert "measured response of fomm, fomm.json" in told and "guess" not in told
+    wired = pack.run("MagPlusCalibrateStrength", images=brow, response=response, **FACE)
+    assert wired[0] == half
+    for wrong, words in (("{}", "no measured response"), ('{"recommended_target_pct_face": null}', "recommends no")):
+        with pytest.raises(pack.error, match=words):
+            pack.run("MagPlusCalibrateStrength", images=brow, response=wrong, **FACE)
+
+
+def test_without_motion_there_is_no_strength(pack):
+    with pytest.raises(pack.error, match="No motion above the noise"):
+        pack.run("MagPlusCalibrateStrength", images=pushed(np.zeros(12), noise=0.005), **FACE)
