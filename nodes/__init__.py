@@ -18,6 +18,7 @@ from .load_video import LoadVideo
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
 from .metaportrait import MetaPortraitGuides
+from .microscope import MotionMicroscope
 from .paste_back import PasteBack
 from .region_mask import RegionMask
 from .report import MotionReport
@@ -53,6 +54,7 @@ NODES: tuple[Any, ...] = (
     CalibrateStrength,
     MotionReport,
     SpotExpression,
+    MotionMicroscope,
     LoadFlow,
     AdaptMagnifier,
 )

@@ -84,3 +84,45 @@ def test_a_measured_response_gives_the_target(pack, brow):
 def test_without_motion_there_is_no_strength(pack):
     with pytest.raises(pack.error, match="No motion above the noise"):
         pack.run("MagPlusCalibrateStrength", images=pushed(np.zeros(12), noise=0.005), **FACE)
+
+
+def test_the_microscope_shows_the_bend(pack):
+    """A stripe's place over time is the motion of its edge."""
+    moves = event(24, 4, 20)
+    texture = Texture(2)
+    shifted = [render(texture, lambda x, y, s=s: (np.zeros_like(x), np.full_like(y, 3.0 * s)), *SIZE) for s in moves]
+    result = torch.stack(shifted).permute(0, 2, 3, 1).contiguous()
+    still = result[:1].expand(24, -1, -1, -1)
+    picture, cut, at = pack.run(
+        "MagPlusMotionMicroscope", images=still, result=result, place="position", position=0.4, start=0.1, stop=0.9,
+        fps=200.0,
+    )  # fmt: skip
+    assert at == 0.4
+    assert cut.shape[2] == 24
+    column, lowest = cut[0, :, 0].mean(-1), cut[0, :, 12].mean(-1)
+    misfits = [float(((lowest[3:] - column[: len(column) - 3]) ** 2).mean()), float(((lowest - column) ** 2).mean())]
+    assert misfits[0] < 0.05 * misfits[1]  # moved by 3 px, and not by none
+    assert picture.shape[1] > picture.shape[2] / 2
+
+
+def test_the_microscope_finds_the_motion(pack, brow):
+    _, cut, at = pack.run("MagPlusMotionMicroscope", images=brow)
+    assert at * 95 == pytest.approx(29, abs=8)
+    assert cut.shape == (1, 96, 30, 3)
+    with pytest.raises(pack.error, match="different lengths"):
+        pack.run("MagPlusMotionMicroscope", images=brow, result=brow[:9])
+    with pytest.raises(pack.error, match="has no length"):
+        pack.run("MagPlusMotionMicroscope", images=brow, start=0.5, stop=0.5)
+
+
+def test_the_heat_map_has_one_scale(pack):
+    clip, calm = pushed([0.0, 1.0]), pushed([0.0, 0.25])
+    (images,) = pack.run(
+        "MagPlusCompareClips", clip_a=clip, clip_b=calm, view="flow heat-map", heat_scale_px=0.6, panel_height=96
+    )
+    strip = images.shape[1] - 96
+    places = [images[:, strip + 32, left + 29] for left in (0, 100)]
+    bright = [float(place[1].mean() - place[0].mean()) for place in places]
+    assert bright[0] > 0.3 and 0.02 < bright[1] < 0.6 * bright[0]
+    bar = images[0, strip:, 200:]
+    assert float(bar[14, 10].mean()) > float(bar[70, 10].mean()) + 0.3  # bright is far, and it stands above
