@@ -19,7 +19,7 @@ its 8-fold magnification gives a gain of 8.2 +- 0.4 along the pattern of the mag
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -37,6 +37,7 @@ from .grid import GRID, face_grid
 from .modes import FieldSpool, Vectors, Weighted, dominant_mode, noise_variance
 
 Values = NDArray[np.float64]
+Watch = Callable[[Tensor, Tensor, Tensor, FaceBox], None]
 
 SAME_PATTERN = 0.2
 """Cosine of two modes from which on the sign of one says something about the sign of the other."""
@@ -268,15 +269,23 @@ def view_clip(
     *,
     reference: int,
     estimator: DisplacementEstimator,
+    watch: Watch | None = None,
     progress: Progress = silent,
 ) -> None:
-    """Give ``builder`` the displacement of every frame around ``box``; ticks as `measure_clip`."""
+    """Give ``builder`` the displacement of every frame around ``box``; ticks as `measure_clip`.
+
+    ``watch`` is shown everything: reference and frame ``(3, h, w)``, displacement ``(1, 2, h, w)``, the box in them.
+    """
     view = _View.around(box, clip.info)
     first = view.of(clip.frame(reference)[None])[0]
     done = 0
     for frames in clip.chunks(CHUNK):
         for frame in frames:  # one at a time, so that a cancelled run stops within one frame
-            builder.append(estimator(first, view.of(frame[None])), fields_box=view.box)
+            seen = view.of(frame[None])
+            fields = estimator(first, seen)
+            builder.append(fields, fields_box=view.box)
+            if watch is not None:
+                watch(first, seen[0], fields, view.box)
             done += 1
             progress("measure", done, clip.info.count, frame)
 

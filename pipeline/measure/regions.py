@@ -14,7 +14,7 @@ from ..clip import Clip
 from ..face.anatomy import REGIONS, FaceMap, region_mask
 from ..progress import Progress, silent
 from .arc import CI95
-from .curve import CurveBuilder, MotionCurve, view_clip
+from .curve import CurveBuilder, MotionCurve, Watch, view_clip
 from .flow import DisplacementEstimator, dense_displacement
 from .grid import mask_grid
 
@@ -69,16 +69,17 @@ def measure_regions(
     regions: Sequence[str] = tuple(REGIONS),
     like: Mapping[str, RegionMotion] | None = None,
     along: Mapping[str, RegionMotion] | None = None,
+    watch: Watch | None = None,
     progress: Progress = silent,
 ) -> dict[str, RegionMotion]:
     """`FACE` and, where ``face`` tells where they are, each of ``regions``, of one pass over the clip.
 
-    ``like`` and ``along`` as in `CurveBuilder.finish`, by region. Ticks as `measure_clip`.
+    ``like`` and ``along`` as in `CurveBuilder.finish`, by region; ``watch`` as in `view_clip`. Ticks as `measure_clip`.
     """
     found: dict[str, RegionMotion] = {}
     eyes_px = face.inter_ocular_px if face is not None and face.measured else None
     with CurveBuilder(box=box, rate=clip.info.rate, reference=reference) as builder:
-        view_clip(clip, box, builder, reference=reference, estimator=estimator, progress=progress)
+        view_clip(clip, box, builder, reference=reference, estimator=estimator, watch=watch, progress=progress)
         for name, region in _grids(clip, box, face, regions).items():
             curve = builder.finish(like=_of(like, name), along=_of(along, name), region=region)
             found[name] = RegionMotion(

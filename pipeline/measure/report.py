@@ -11,6 +11,7 @@ from typing import Any
 
 from .compare import MotionComparison
 from .curve import MotionCurve
+from .regions import RegionMotion
 
 
 def curve_report(curve: MotionCurve) -> dict[str, Any]:
@@ -68,3 +69,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value
+
+
+def region_report(motion: RegionMotion) -> dict[str, Any]:
+    """The motion of a region for ``json.dumps``, its curve included."""
+    values = motion.values_pct_inter_ocular
+    return curve_report(motion.curve) | plain(
+        {
+            "direction_deg": motion.direction_deg,
+            "direction_share": math.hypot(*motion.direction),
+            "interval_pct_face": motion.interval_pct_face,
+            "magnitude_pct_face": motion.magnitude_pct_face.tolist(),
+            "inter_ocular_px": motion.inter_ocular_px,
+            "values_pct_inter_ocular": None if values is None else values.tolist(),
+        }
+    )
