@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from ...models.contracts import Magnifier
@@ -53,6 +54,24 @@ def calibrate(
     chosen = choose_alpha(curve, target_pct_face=target.pct_face, allowed=magnifier.alpha_range, origin=target.origin)
     log.info("alpha %.4g: %s", chosen.alpha, chosen.reason)
     return chosen, curve
+
+
+CALMEST = -1
+"""Stands for the frame that `calmest` finds, where a reference frame is asked for by number."""
+
+
+def calmest(clip: Clip, box: FaceBox | None, *, magnifier: Magnifier, progress: Progress = silent) -> int:
+    """The frame to take for neutral: that whose motion is nearest to the clip's median.
+
+    A micro-expression lasts a few frames, so most of a clip shows the face at rest, while the first frame may catch it
+    in a blink. Told by the curve of the motion in ``box`` (the face in frame 0; None: the whole picture).
+    """
+    box = box or whole_frame_box(clip.info)
+    curve = measure_clip(clip, box, estimator=estimator_of(measuring(magnifier)), progress=progress)
+    values = curve.values_pct_face
+    found = int(np.abs(values - np.median(values)).argmin())
+    log.info("calmest frame: %d, %.3f %% of the face width from frame 0", found, values[found])
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)

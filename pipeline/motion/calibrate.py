@@ -80,10 +80,15 @@ def choose_alpha(
         )
     wanted = target_pct_face / peak
     alpha = min(max(wanted, 1.0, allowed.low), allowed.high)
-    reason = f"peak motion {peak:.3f} % of the face width, target {target_pct_face:g} % ({origin})"
+    reason = f"peak motion {peak:.3f} % of the face width, {_over(peak, floor)}, "
+    reason += f"target {target_pct_face:g} % ({origin})"
     if alpha != wanted:
         reason += f"; {wanted:.2f} would be needed, limited to {alpha:g}"
     return Calibration(alpha=alpha, reason=reason)
+
+
+def _over(peak: float, floor: float) -> str:
+    return f"{peak / floor:.3g} times the clip's noise floor of {floor:.4f} %" if floor > 0 else "no noise to be seen"
 
 
 def _roughness(curve: MotionCurve) -> float:
