@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= 2
 COMFY_PYTHON ?= $(BIN)/python
 
-.PHONY: demo test test-all comfy bench lint clean
+.PHONY: demo test test-all comfy bench lint api package clean
 
 demo: $(VENV)/.standalone
 	$(BIN)/magplus demo --out demo --overwrite
@@ -51,6 +51,19 @@ $(VENV)/.dev: $(VENV)/.standalone
 $(VENV)/.comfy: $(VENV)/.dev
 	$(BIN)/python -m pip install playwright
 	touch $@
+
+# The templates as a server's /prompt takes them: documentation, and what scripts queue.
+api: $(VENV)/.standalone
+	rm -f docs/api/*.json
+	for file in workflows/*.json; do \
+	  $(BIN)/magplus workflow "$$file" --api "docs/api/$${file##*/}" || echo "left out: $$file"; \
+	done
+
+# What the registry would build: the committed tree without what .comfyignore names.
+package:
+	mkdir -p build
+	git archive --format=zip --output=build/node.zip HEAD -- . $$(sed -e '/^#/d' -e 's/^/:(exclude)/' .comfyignore)
+	@echo "build/node.zip: $$(du -h build/node.zip | cut -f1)"
 
 clean:
 	rm -rf build demo

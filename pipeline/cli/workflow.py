@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..graph import Finished, GraphNode, apply_setting, execute, read_workflow, to_graph
+from ..graph import Finished, Graph, GraphNode, api_form, apply_setting, check_types, execute, read_workflow, to_graph
 from ..graph.workflow import is_ui_form
 from ..log import log
+from ..outputs import check_free, write_text
 from .arguments import Parser
 from .console import ProgressBar
 
@@ -26,6 +28,10 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("--input", default="input", metavar="FOLDER", help="where load nodes look (default: input)")
     parser.add_argument("--out", default="output", metavar="FOLDER", help="where save nodes write (default: output)")
     parser.add_argument("--models", default="models/magplus", metavar="FOLDER", help="where weights lie")
+    parser.add_argument(
+        "--api", metavar="OUT.json",
+        help="run nothing: write the workflow in API form, as a server's /prompt takes it (- prints it)",
+    )  # fmt: skip
     parser.set_defaults(command=workflow_command)
 
 
@@ -44,6 +50,10 @@ def workflow_command(arguments: argparse.Namespace) -> None:
     graph = to_graph(data, types, path.name)
     for setting in arguments.settings:
         apply_setting(graph, types, setting)
+    if arguments.api is not None:
+        check_types(graph, types)  # what another pack's widgets are called is not told in the file
+        _write_api(graph, arguments.api)
+        return
     watch = _Watch()
     before, hooks.progress = hooks.progress, watch.progress
     try:
@@ -54,6 +64,15 @@ def workflow_command(arguments: argparse.Namespace) -> None:
         hooks.progress = before
         watch.bar.close()
     sys.stdout.write("".join(line for one in finished for line in _told(one, out)))
+
+
+def _write_api(graph: Graph, place: str) -> None:
+    text = json.dumps(api_form(graph), indent=1, ensure_ascii=False) + "\n"
+    if place == "-":
+        sys.stdout.write(text)
+        return
+    check_free(Path(place), overwrite=False)
+    write_text(Path(place), text)
 
 
 class _Watch:

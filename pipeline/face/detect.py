@@ -134,7 +134,8 @@ def _make_yunet(files: Sequence[Path]) -> FaceDetector:
         except cv2.error:
             continue
     raise UnavailableError(
-        "no file of it (face_detection_yunet_2023mar.onnx from OpenCV's model zoo) in models/magplus"
+        "no file of it (face_detection_yunet_2026may.onnx from OpenCV's model zoo; for OpenCV 4 the older 2023mar does "
+        "as well) in models/magplus"
     )
 
 

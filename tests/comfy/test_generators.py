@@ -79,6 +79,23 @@ def test_the_templates_chain_runs_and_loads_its_weights_once(comfy, root, weight
     assert torch.equal(still[0], still[-1]) and not torch.equal(still[0], frames[-1])
 
 
+def test_emoportraits_head_lies_over_the_portraits_own_background(comfy, root, weights):
+    prompt, ids = _template(root, "EMOPortraits")
+    animate, portrait = ids["Animate Portrait"], ids["Portrait"]
+    prompt["paste"] = node(
+        "MagPlusPasteBack", images=[portrait, 0], processed=[animate, 0], crop=[animate, 5], mask=[animate, 1],
+        mode="replace",
+    )  # fmt: skip
+    prompt["whole"] = node("MagPlusSaveVideo", images=["paste", 0], format="npy", check_preview=False)
+    prompt["as it was"] = node("MagPlusSaveVideo", images=[portrait, 0], format="npy", check_preview=False)
+    run = comfy.run(complete(comfy, prompt), timeout=900)
+    assert run.status == "execution_success", run.error
+    pasted, before = (_frames(saved(comfy, run, name, ".npy")) for name in ("whole", "as it was"))
+    assert pasted.shape[1:] == before.shape[1:]
+    changed = (pasted != before).any(dim=1)
+    assert changed.any() and not changed[:, 0].any() and not changed[:, -1].any()
+
+
 def test_fsrt_takes_two_pictures_and_both_files(comfy, weights):
     write_clip(comfy.base / "input" / "pictures.mkv", moving_frames(2, side=256), Fraction(25))
     given = {"weights": "kp_detector.pt", "detector": "vox256.pt", "expression": "relative", "max_memory_mb": 64}

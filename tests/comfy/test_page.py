@@ -39,7 +39,7 @@ def _overlapping(nodes):
 
 def _values(nodes):
     """What a user sees in the widgets, but for buttons and what the page adds while it shows something."""
-    added = {"upload", "video-preview", ""}  # and names that begin with $$: pictures on the canvas
+    added = {"upload", "video-preview", "videopreview", ""}  # and names that begin with $$: pictures on the canvas
     return {
         n["id"]: (n["type"], {k: v for k, v in n["values"].items() if k not in added and k[:2] != "$$"}) for n in nodes
     }
@@ -71,6 +71,9 @@ def _playing(page, count, wait_s=60):
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_a_template_opens_runs_and_comes_back_from_its_video(comfy, page, shots, name):
     file = json.loads((ROOT / "workflows" / f"{name}.json").read_text())
+    absent = {n["type"] for n in file["nodes"]} - set(comfy.get("/object_info")) - {"MarkdownNote"}
+    if absent:
+        pytest.skip(f"another pack is not there: {', '.join(sorted(absent))}")
     page.open_template(PACK, name)
     before = check(page)
     page.shot(shots / f"{name}, opened, {'nodes 2.0' if page.vue else 'canvas'}.png")

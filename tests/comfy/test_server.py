@@ -7,12 +7,14 @@ from urllib.parse import quote
 from comfy_prompts import complete, moving_frames, node, write_clip
 from comfy_server import PACK
 from magplus.nodes import NODES
+from magplus.pipeline.media import open_clip
 
 IDS = {one.GET_SCHEMA().node_id for one in NODES}
 
 
 def test_the_folder_loads_without_a_warning(comfy, root):
-    log = re.sub(r"\x1b\[[0-9;]*m", "", comfy.log.read_text())
+    # What is logged after the start answers prompts; some of them are meant to be refused.
+    log = re.sub(r"\x1b\[[0-9;]*m", "", comfy.log.read_text()).split("Starting server")[0]
     ours = [line for line in log.splitlines() if PACK in line or "magplus" in line.lower() or str(root) in line]
     assert any(f"custom_nodes/{PACK}" in line and "seconds" in line for line in ours)
     assert not [line for line in ours if re.search(r"warn|error|fail|traceback|deprecat", line, re.IGNORECASE)]
@@ -105,3 +107,15 @@ def test_a_magnifier_adapts_inside_the_server(comfy):
     assert run.status == "execution_success", run.error
     assert [path.name for path in (comfy.base / "models" / "magplus").glob("adapted*.safetensors")]
     assert "adapted" in str(comfy.get("/object_info/MagPlusLoadMagnifier"))
+
+
+def test_the_readmes_client_queues_a_job_and_fetches_its_result(comfy, root, tmp_path, monkeypatch):
+    text = (root / "README.md").read_text(encoding="utf-8")
+    (client,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "/prompt" in block]
+    (tmp_path / "docs").symlink_to(root / "docs")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(client.replace("http://127.0.0.1:8188", comfy.url), "README.md", "exec"), {})  # noqa: S102
+    masters = sorted(tmp_path.glob("*.mkv"))
+    assert masters
+    for master in masters:
+        assert open_clip(master).info.count == 36

@@ -18,8 +18,9 @@ def backbone():
 
 
 @pytest.fixture
-def seen(backbone, monkeypatch):
+def seen(standalone, backbone, monkeypatch):
     """Guides that the model was given for the portrait, once for each time that it was encoded."""
+    standalone.module("nodes.animate").ENCODED.clear()
     found, encode = [], backbone.encode_source
     monkeypatch.setattr(backbone, "encode_source", lambda *given: (found.append(given[1]), encode(*given))[1])
     return found
@@ -62,6 +63,23 @@ def test_beyond_the_picture_nothing_is_kept(standalone, backbone, seen):
     rows = seen[0]["source_mask"][:, 256]
     assert rows[0] == 1 and rows[-1] == 0
     assert (rows > 0.5).sum().item() == pytest.approx((400 - 209.5) * 512 / 300, abs=4)
+
+
+def test_the_head_lies_over_the_portraits_own_background(standalone, backbone):
+    picture, given = portrait_and_mask()
+    (guides,) = standalone.run("MagPlusEMOPortraitsGuides", source_mask=given)
+    frames, mask, *_, crop = animate(standalone, backbone, guides, source=picture)
+    # Untrained, the network paints no green anywhere; the left of its picture stands for it.
+    mask = mask * (torch.arange(512) >= 170)
+    pasted = standalone.run(
+        "MagPlusPasteBack", images=picture, processed=frames, crop=crop, mode="replace", mask=mask, feather_pct=0.0
+    )[0]
+    assert pasted.shape == (2, 400, 480, 3)
+    changed = ((pasted - picture).abs() > 1 / 255).any(-1).any(0)
+    rows, columns = changed.nonzero().unbind(1)
+    # The square of 300 px lies at x 90..390 and y 60..360; of it the green left third is the portrait's own again.
+    assert (rows.min().item(), rows.max().item()) == pytest.approx((60, 359), abs=2)
+    assert (columns.min().item(), columns.max().item()) == pytest.approx((90 + 170 * 300 / 512, 389), abs=4)
 
 
 def test_the_portrait_is_encoded_once_whatever_drives_it(standalone, backbone, seen):

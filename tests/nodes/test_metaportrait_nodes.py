@@ -24,17 +24,19 @@ class Spy:
     def __init__(self):
         self.seen = {}
         self.network = torch.nn.Linear(1, 1)
+        self.steps = []
 
     def fit(self, sources, guides):
         return None if guides["source_identity"] != "fit" else SimpleNamespace(
             guide="source_identity", network=self.network, values=[sources], solve=self.solve
         )  # fmt: skip
 
-    @staticmethod
-    def solve(network, values, tick):
+    def solve(self, network, values, tick):
         value = torch.zeros(1, requires_grad=True)
         (network(value) * values[0].mean() - 1).square().backward()
-        tick(1, 1)
+        for step in (1, 2, 3):
+            self.steps.append(step)
+            tick(step, 3)
         return value.grad
 
     def encode_source(self, sources, guides):
@@ -51,14 +53,19 @@ class Spy:
 
 
 def animate(pack, guides, count=3):
-    spy = Spy()
     pack.module("nodes.animate").ENCODED.clear()
+    spy = Spy()
+    drive(pack, spy, guides, torch.rand(1, 64, 48, 3), count)
+    return spy.seen
+
+
+def drive(pack, spy, guides, portrait, count=3):
+    """Drive a portrait by another clip each time, keeping what is known of portraits."""
     wire = pack.module("nodes.wires").Loaded(model=spy, weights=("spy",))
-    pack.run(
-        "MagPlusAnimate", backbone=wire, source=torch.rand(1, 64, 48, 3), driving=torch.rand(count, 80, 60, 3),
+    return pack.run(
+        "MagPlusAnimate", backbone=wire, source=portrait, driving=torch.rand(count, 80, 60, 3),
         source_box=BOX, driving_box=BOX, reference_index=1, guides=guides,
     )  # fmt: skip
-    return spy.seen
 
 
 def landmarks(count=3, points=478, size=(80, 60), faces=1):
@@ -108,6 +115,36 @@ def test_a_fit_gets_its_gradients_inside_a_node(pack):
     (guides,) = pack.run("MagPlusMetaPortraitGuides")
     found = animate(pack, guides)["source"]["source_identity"]
     assert found.shape == (1,) and found.abs().item() > 0
+
+
+def test_an_identity_is_fitted_once_per_portrait(pack):
+    pack.module("nodes.animate").ENCODED.clear()
+    spy, (guides,) = Spy(), pack.run("MagPlusMetaPortraitGuides")
+    portraits = torch.rand(2, 1, 64, 48, 3)
+    for portrait, fits in ((portraits[0], 1), (portraits[0].clone(), 1), (portraits[1], 2), (portraits[0], 2)):
+        drive(pack, spy, guides, portrait)
+        assert spy.steps == [1, 2, 3] * fits, "another clip drives the same portrait without a second fit"
+
+
+def test_a_fit_that_was_cancelled_leaves_nothing_behind(standalone):
+    class Cancelled(BaseException):
+        pass
+
+    def cancel(*_):
+        if len(spy.steps) == 2:
+            raise Cancelled
+
+    standalone.module("nodes.animate").ENCODED.clear()
+    spy, (guides,) = Spy(), standalone.run("MagPlusMetaPortraitGuides")
+    hooks, portrait = standalone.module("nodes.standalone").hooks, torch.rand(1, 64, 48, 3)
+    hooks.progress = cancel
+    with pytest.raises(Cancelled):
+        drive(standalone, spy, guides, portrait)
+    assert spy.steps == [1, 2], "stopped in the step after which Cancel was pressed"
+    hooks.progress = lambda *_: None
+    drive(standalone, spy, guides, portrait)
+    assert spy.steps == [1, 2, 1, 2, 3]
+    assert spy.seen["source"]["source_identity"].abs().item() > 0
 
 
 def test_meshes_without_a_face(pack):

@@ -179,7 +179,7 @@ def test_de_magnify_closes_the_loop(pack, small, portrait, chain):
     assert gain == pytest.approx(chain["alpha"], rel=0.1)
     assert torch.equal(images[0], portrait[0])
     assert face_box == pytest.approx(PORTRAIT_BOX | {"angle": 0.0})
-    plot, report, found = pack.run(
+    plot, report, found, *_ = pack.run(
         "MagPlusMotionReport", fps=100.0, input_clip=small, magnified_clip=chain["magnified"],
         generated_clip=chain["frames"], restored_clip=images, crop=chain["crop"], restored_box=face_box,
     )  # fmt: skip
@@ -238,7 +238,7 @@ def test_a_square_portrait_is_not_taken_for_the_generators_square(pack, small, c
 
 
 def test_report_without_motion_to_compare(pack, small):
-    _, report, gain = pack.run("MagPlusMotionReport", generated_clip=small)
+    _, report, gain, *_ = pack.run("MagPlusMotionReport", generated_clip=small)
     assert math.isnan(gain)
     assert list(json.loads(report)["curves"]) == ["generated"]
     with pytest.raises(pack.error, match="nothing to report"):
