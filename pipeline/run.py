@@ -142,7 +142,7 @@ class _Job:
         magnified = self._magnify(view, self._factors(driver, alpha))
         generated = self._animate(driver.from_work(magnified), driver, source, crops)
         loop = self._loop(view, magnified, generated, driver, source)
-        factor = factor_for(loop, self.settings.intensity)
+        factor = factor_for(loop, self.settings.intensity, allowed=self._measuring.alpha_range)
         restored = self._restore(generated, source, factor)
         stages: tuple[Clip, ...] = (view, magnified, generated, restored)
         clips = dict(zip(STAGES, stages, strict=True))
