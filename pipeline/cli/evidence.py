@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from ...models.checkpoint import sha256_of
+from ...models.errors import MagPlusError
+from ...models.keyface import arch as keyface
 from ...models.registry import load_backbone, needs_displacement
 from ..log import log
 from ..outputs import check_free, write_picture
@@ -73,6 +77,7 @@ def proof_command(arguments: argparse.Namespace) -> None:
     parts = folder / "parts"
     parts.mkdir(parents=True, exist_ok=True)
     magnifier = needs_displacement(shared.magnifier_from(arguments)[0], purpose="The proof")
+    _check_same_weights(parts, [arguments.magnifier, *arguments.weights])
     names = arguments.backbone or ["keyface", "flow"]
     reports, bar = [], ProgressBar()
     try:
@@ -90,3 +95,14 @@ def proof_command(arguments: argparse.Namespace) -> None:
     (folder / "proof.md").write_text("# Does magnifying help?\n\n" + told(reports))
     write_picture(folder / "proof.png", proof_picture(reports))
     sys.stdout.write(told(reports))
+
+
+def _check_same_weights(parts: Path, files: Sequence[str]) -> None:
+    """What was made by other weights must not be mixed with what these make."""
+    given = [Path(file) for file in files if Path(file).is_file()]
+    shipped = sorted(keyface.WEIGHTS.parent.glob("*.safetensors"))
+    made_by = json.dumps({path.name: sha256_of(path) for path in [*shipped, *given]}, indent=1)
+    note = parts / "made_by.json"
+    if note.is_file() and note.read_text() != made_by:
+        raise MagPlusError(f"{parts} holds results of other weights. Remove the folder, or give another --out.")
+    note.write_text(made_by)

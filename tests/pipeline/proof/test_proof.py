@@ -65,6 +65,13 @@ def test_a_response_grows_with_the_motion_and_says_where():
     assert response_picture(found).size[0] > 1000
 
 
+def test_results_of_other_weights_are_not_mixed(tmp_path, capfd):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "made_by.json").write_text("{}")
+    assert main(["proof", "--small", "--backbone", "keyface", "--out", str(tmp_path)]) == 2
+    assert "other weights" in capfd.readouterr().err
+
+
 @pytest.mark.heavy
 def test_the_small_proof_from_the_command_line(tmp_path):
     torch.manual_seed(0)
