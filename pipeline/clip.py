@@ -51,6 +51,40 @@ class Clip(Protocol):
 
 
 @dataclass(frozen=True)
+class Later:
+    """The chunks of a clip from frame ``first`` on; `frame` and the length are still those of the whole clip.
+
+    A clip that can begin anywhere says so by ``chunks_from(first, size)``; of another what lies before is read.
+    """
+
+    clip: Clip
+    first: int
+
+    @property
+    def info(self) -> ClipInfo:
+        return self.clip.info
+
+    def chunks(self, size: int = CHUNK) -> Iterator[Tensor]:
+        begin = getattr(self.clip, "chunks_from", None)
+        if begin is not None:
+            yield from begin(self.first, size)
+            return
+        done = 0
+        for chunk in self.clip.chunks(size):
+            done += len(chunk)
+            if done > self.first:
+                yield chunk[max(0, len(chunk) - (done - self.first)) :]
+
+    def frame(self, index: int) -> Tensor:
+        return self.clip.frame(index)
+
+
+def since(clip: Clip, first: int) -> Clip:
+    """A clip whose chunks begin at frame ``first``, see `Later`."""
+    return clip if first == 0 else Later(clip, first)
+
+
+@dataclass(frozen=True)
 class TensorClip:
     """A clip in memory, ``(T, 3, H, W)``."""
 

@@ -13,7 +13,9 @@ from typing import Any
 from torch import Tensor
 
 from ...models.catalog import BACKBONES
+from ...models.contracts import Magnifier
 from ...models.errors import MagPlusError
+from ...models.geometry import FaceBox
 from ...models.registry import load_magnifier, needs_displacement
 from ..clip import Clip, SpooledClip
 from ..face.anatomy import FaceMap
@@ -24,6 +26,7 @@ from ..face.head import StillClip, measure_head, restored
 from ..face.regions import within_face
 from ..face.sides import Sides
 from ..log import log
+from ..long_clip import LongMagnification
 from ..measure import (
     DisplacementEstimator,
     MotionCurve,
@@ -77,6 +80,11 @@ def _add_magnify(parser: Parser) -> None:
     shared.add_magnifier(parser)
     shared.add_reference(parser)
     shared.add_output(parser)
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="work in lossless parts beside --out: a cancelled run keeps them, and the same command goes on with them",
+    )
     parser.set_defaults(command=magnify_command)
 
 
@@ -94,6 +102,9 @@ def magnify_command(arguments: argparse.Namespace) -> None:
     box = shared.face_from(arguments, "driver", clip)
     if box is None and (regions is not None or arguments.still_head):
         raise MagPlusError("--regions and --still-head need to know where the face is. Give --driver-box.")
+    if arguments.resume:
+        _magnify_in_parts(arguments, clip, magnifier, box, [checkpoint.path] if checkpoint else [])
+        return
     head = None
     view: Clip = clip
     if arguments.still_head and box is not None:
@@ -127,6 +138,47 @@ def magnify_command(arguments: argparse.Namespace) -> None:
         chunks = restored(chunks, head, original=clip, progress=bar)
         settings["still_head"] = head.report()
     _write(arguments, clip, chunks, settings, weights=[checkpoint.path] if checkpoint else [])
+
+
+def _magnify_in_parts(
+    arguments: argparse.Namespace, clip: FileClip, magnifier: Magnifier, box: FaceBox | None, weights: list[Path]
+) -> None:
+    """The same in parts that survive a cancelled run."""
+    if arguments.still_head or arguments.band is not None:
+        raise MagPlusError("--resume works frame by frame; --still-head and --band look at the whole clip. Leave one.")
+    regions, alpha = shared.regions_from(arguments), shared.alpha_from(arguments.alpha or "auto")
+    size, bar = (clip.info.height, clip.info.width), ProgressBar()
+    job = LongMagnification(
+        file=clip,
+        clip=clip,
+        magnifier=magnifier,
+        alpha=alpha if regions is None or box is None else regions.alpha_map(FaceMap.from_box(box), size),
+        target_pct_face=BACKBONES["flow"].target_pct_face,
+        box=box,
+        reference=arguments.reference,
+        mask=shared.mask_from(arguments.mask),
+        grow_mask_px=arguments.grow_mask,
+    )
+    writer = shared.writer_for(arguments, clip, {})
+    check_free(Path(f"{writer.path}.json"), overwrite=arguments.overwrite)
+    parts = job.parts(writer.path, writer.format)
+    used = job.into(parts, bar)
+    settings = {"command": arguments.name, "reference": arguments.reference}
+    settings |= {"alpha": used} if regions is None else {"alpha": regions.strongest, "regions": str(regions)}
+    record = provenance(inputs=[arguments.input], weights=weights, settings=settings)
+    count = parts.finish(
+        writer.path,
+        format=writer.format,
+        audio=writer.audio,
+        metadata={"comment": f"{SYNTHETIC} {json.dumps(settings)}"},
+        overwrite=arguments.overwrite,
+        progress=bar,
+    )
+    if arguments.check:
+        record["survival"] = _survival(parts.clip(), writer.path, arguments.reference)
+    write_sidecar(writer.path, record)
+    parts.discard()
+    log.info("%s: %d frames", writer.path, count)
 
 
 def _add_animate(parser: Parser) -> None:
