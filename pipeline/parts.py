@@ -15,6 +15,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from ..models.errors import MagPlusError
@@ -145,14 +146,14 @@ class Parts:
                 writer.write(chunk)
         return writer.count
 
-    def clip(self) -> PartsClip:
-        """The parts as a clip."""
+    def clip(self, device: torch.device | None = None) -> PartsClip:
+        """The parts as a clip, on the CPU or another device."""
         files = self.files
         if not files:
             raise MagPlusError(f"{self.folder} holds no finished part.")
         first = open_clip(files[0]).info
         info = ClipInfo(height=first.height, width=first.width, rate=self.rate, count=self.count, name="parts")
-        return PartsClip(info=info, files=files)
+        return PartsClip(info=info, files=files, device=device or torch.device("cpu"))
 
     def discard(self) -> None:
         """Remove the folder."""
@@ -176,14 +177,21 @@ class PartsClip:
 
     info: ClipInfo
     files: Mapping[int, Path]
+    device: torch.device
 
     def chunks(self, size: int = CHUNK) -> Iterator[Tensor]:
         """All frames in order, ``(n, 3, H, W)``."""
-        for file in self.files.values():
-            yield from open_clip(file).chunks(size)
+        yield from self.chunks_from(0, size)
+
+    def chunks_from(self, first: int, size: int = CHUNK) -> Iterator[Tensor]:
+        """Those from frame ``first`` on. A part begins a chunk."""
+        starts = [*self.files, self.info.count or 0]
+        for (start, file), end in zip(self.files.items(), starts[1:], strict=True):
+            if end > first:
+                yield from (chunk.to(self.device) for chunk in open_clip(file).chunks_from(max(0, first - start), size))
 
     def frame(self, index: int) -> Tensor:
         """One frame ``(3, H, W)``."""
         check_index(index, self.info.count or 0, self.info.name)
         first = max(start for start in self.files if start <= index)
-        return open_clip(self.files[first]).frame(index - first)
+        return open_clip(self.files[first]).frame(index - first).to(self.device)

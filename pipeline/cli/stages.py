@@ -80,11 +80,7 @@ def _add_magnify(parser: Parser) -> None:
     shared.add_magnifier(parser)
     shared.add_reference(parser)
     shared.add_output(parser)
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="work in lossless parts beside --out: a cancelled run keeps them, and the same command goes on with them",
-    )
+    shared.add_resume(parser)
     parser.set_defaults(command=magnify_command)
 
 
@@ -146,6 +142,8 @@ def _magnify_in_parts(
     """The same in parts that survive a cancelled run."""
     if arguments.still_head or arguments.band is not None:
         raise MagPlusError("--resume works frame by frame; --still-head and --band look at the whole clip. Leave one.")
+    if arguments.check:
+        raise MagPlusError("--check reads the frames once more, which --resume does not keep. Leave one.")
     regions, alpha = shared.regions_from(arguments), shared.alpha_from(arguments.alpha or "auto")
     size, bar = (clip.info.height, clip.info.width), ProgressBar()
     job = LongMagnification(
@@ -161,23 +159,12 @@ def _magnify_in_parts(
     )
     writer = shared.writer_for(arguments, clip, {})
     check_free(Path(f"{writer.path}.json"), overwrite=arguments.overwrite)
-    parts = job.parts(writer.path, writer.format)
-    used = job.into(parts, bar)
-    settings = {"command": arguments.name, "reference": arguments.reference}
-    settings |= {"alpha": used} if regions is None else {"alpha": regions.strongest, "regions": str(regions)}
+    work = job.work(writer.path, writer.format, bar)
+    settings = {"command": arguments.name, "reference": arguments.reference, **work.told}
+    settings |= {} if regions is None else {"regions": str(regions)}
     record = provenance(inputs=[arguments.input], weights=weights, settings=settings)
-    count = parts.finish(
-        writer.path,
-        format=writer.format,
-        audio=writer.audio,
-        metadata={"comment": f"{SYNTHETIC} {json.dumps(settings)}"},
-        overwrite=arguments.overwrite,
-        progress=bar,
-    )
-    if arguments.check:
-        record["survival"] = _survival(parts.clip(), writer.path, arguments.reference)
-    write_sidecar(writer.path, record)
-    parts.discard()
+    about: Any = {"format": writer.format, "audio": writer.audio, "overwrite": arguments.overwrite, "progress": bar}
+    count = work.deliver(writer.path, record=record, **about)
     log.info("%s: %d frames", writer.path, count)
 
 
