@@ -141,7 +141,8 @@ class SpooledClip:
         if self._shape not in (None, shape):
             raise MagPlusError(f"{self.name}: frames change size from {self._shape} to {shape}")
         self._shape = shape
-        values = frames.clamp(0, 1).mul(65535).round().to(torch.int32).numpy().astype("<u2")
+        # As the lossless files of `ClipWriter`: a product in float32 would round a thousandth of the values elsewhere.
+        values = frames.clamp(0, 1).double().mul(65535).round().to(torch.int32).numpy().astype("<u2")
         self._file.seek(0, 2)
         self._file.write(values.tobytes())
         self._count += len(frames)

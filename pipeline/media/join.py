@@ -40,6 +40,7 @@ def join(
         with av.open(str(partial.path.absolute()), "w", format="matroska") as out:
             out.metadata.update(about)
             count = _copy(_packets(files), out, rate, audio, tick)
+        _verify(partial.path, count, rate)
         partial.commit()
     except (OSError, av.FFmpegError) as error:
         raise MagPlusError(
@@ -59,6 +60,7 @@ def _copy(
         for given, packet in packets:
             if stream is None:
                 stream = out.add_stream_from_template(given)
+                stream.codec_context.framerate = rate  # the template's own is not taken over
                 sound = None if audio is None else SoundEncoder(out, audio, lossless=True)
             packet.stream, packet.time_base = stream, 1 / rate
             packet.pts = packet.dts = count
@@ -74,6 +76,15 @@ def _copy(
         if sound:
             sound.close()
     return count
+
+
+def _verify(path: Path, count: int, rate: Fraction) -> None:
+    """Look at what arrived: an error while writing need not surface anywhere else."""
+    with opened(path) as (container, stream):
+        arrived = sum(1 for packet in container.demux(stream) if packet.size)
+        # Matroska keeps the duration of a frame in ns; the exact rate stands in the metadata.
+        if arrived != count or abs((stream.average_rate or 0) / rate - 1) > 1e-4:
+            raise OSError(f"{arrived} of {count} frames arrived, at {stream.average_rate} fps")
 
 
 def _packets(files: Sequence[Path]) -> Iterator[tuple[Any, Any]]:
