@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -114,8 +115,8 @@ class LongClip(io.ComfyNode):  # type: ignore[misc]
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where to magnify (white); black keeps the clip's own pixels and takes no time where the "
-                    "magnifier can leave it out. One mask of the clip's size, or one per frame. Not with a portrait.",
+                    tooltip="Where to magnify (white); black keeps the clip's own pixels, grey magnifies less. "
+                    "One mask of the clip's size, or one per frame. Not with a portrait.",
                 ),
                 AlphaMap.Input(
                     "alpha_map",
@@ -170,9 +171,11 @@ class LongClip(io.ComfyNode):  # type: ignore[misc]
             place = host.output_place(filename_prefix, **size)
             suffix = ".mp4" if format == "h264" else master.suffixes[0] or "frames"
             target = place.folder / (place.stem + suffix)
+            graph = host.graph_metadata(cls.hidden)
             record = provenance(inputs=[file.source.path], settings={"format": format, **work.told})
+            record["prompt"] = json.loads(graph.get("prompt", "null"))
+            about: Any = {"metadata": graph, "progress": progress}
             sound = file.audio if master.kind == "video" else None
-            about: Any = {"metadata": host.graph_metadata(cls.hidden), "progress": progress}
             count = work.deliver(target, format=master, audio=sound, record=record, **about)
         report = _report(target.name, count, file, work.told)
         return io.NodeOutput(str(target), report, ui={"text": (report,)})

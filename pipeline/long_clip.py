@@ -49,6 +49,8 @@ class LongMagnification:
 
     def work(self, base: Path, format: Format, progress: Progress = silent) -> Work:
         """Magnify what the parts beside ``base`` lack."""
+        if isinstance(self.alpha, (int, float)):
+            check_alpha(self.alpha, self.magnifier.alpha_range)
         parts = Parts.beside(base, self._facts(), rate=self.clip.info.rate, format=format)
         alpha = self._alpha(parts, progress)
         about: dict[str, Any] = {"alpha": alpha, "reference": self.reference, "progress": progress}
@@ -93,6 +95,8 @@ class LongRun:
 
     def begin(self, base: Path, format: Format, progress: Progress = silent) -> tuple[RunResult, dict[str, Parts]]:
         """All stages, and their parts by name beside ``base``. ``format``: of the restored clip."""
+        if self.settings.alpha is not None:
+            check_alpha(self.settings.alpha, self.magnifier.alpha_range)
         facts, rate = self._facts(), self.clip.info.rate
         kept: dict[str, Parts] = {}
 

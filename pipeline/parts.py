@@ -6,6 +6,7 @@ everything that the pixels depend on, so that other settings have a folder of th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -30,6 +31,9 @@ FRAMES = 32
 """Of a part, or a few more where the chunks do not fit: what a cancelled run may lose, at most."""
 
 _NOTE = "Unfinished: parts of a clip. Run the same again to go on, or delete this folder to give it up."
+
+_ALWAYS = {"note", "digest", "facts", "complete"}
+"""What a record holds from the beginning; all else was worked for."""
 
 Kept = TypeVar("Kept", float, str)
 
@@ -81,9 +85,9 @@ class Parts:
 
     def once(self, name: str, compute: Callable[[], Kept]) -> Kept:
         """A number or word that was found for this clip, computed where it was not yet."""
-        record = self._record()
-        if name not in record:
-            self._note(**{name: compute()})
+        if name not in self._record():
+            with self._leaving_nothing_empty():
+                self._note(**{name: compute()})
         found: Kept = self._record()[name]
         return found
 
@@ -95,13 +99,23 @@ class Parts:
             return there
         if there:
             log.info("%s: going on at frame %d", self.folder.name, there)
-        try:
+        with self._leaving_nothing_empty():
             self._write(iter(chunks_from(there)), there)
-        except BaseException:
-            log.warning("unfinished: %d frames are kept in %s. Run the same again to go on.", self.count, self.folder)
-            raise
         self._note(complete=True)
         return there
+
+    @contextlib.contextmanager
+    def _leaving_nothing_empty(self) -> Iterator[None]:
+        """Tell what a cancelled run keeps; where that is nothing, the folder goes."""
+        try:
+            yield
+        except BaseException:
+            if self.files or set(self._record()) - _ALWAYS:
+                kept = f"{self.count} frames are kept in {self.folder}"
+                log.warning("unfinished: %s. Run the same again to go on.", kept)
+            else:
+                self.discard()
+            raise
 
     def _write(self, chunks: Iterator[Tensor], first: int) -> None:
         while (chunk := next(chunks, None)) is not None:

@@ -118,17 +118,20 @@ def test_memory_does_not_grow_where_parts_are_kept(peak_kib, clips, tmp_path):
     assert sorted(f.name for f in tmp_path.iterdir()) == ["100.mkv", "100.mkv.json", "400.mkv", "400.mkv.json"]
 
 
-def test_an_interrupted_clip_goes_on(root, clips, tmp_path):
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_clip_goes_on(root, clips, tmp_path, which):
     """The second run begins behind the parts that the first one left, and its result is that of a run at once."""
     words = ["magnify", "--in", clips / "100.mkv", "--alpha", "4", "--resume", "--out"]
     process = start(root, [*words, tmp_path / "parts.mkv"])
     while not list(tmp_path.glob("parts.mkv.parts-*/0000032.mkv")):
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(which)
     _, error = process.communicate(timeout=60)
     (folder,) = tmp_path.iterdir()
-    assert process.returncode == 130 and "unfinished" in error and folder.name in error and "Traceback" not in error
-    assert not list(folder.glob(".*")), "half a part"
+    assert "Unfinished" in (folder / "parts.json").read_text()
+    if which == signal.SIGINT:
+        assert process.returncode == 130 and "unfinished" in error and folder.name in error and "Traceback" not in error
+        assert not list(folder.glob(".*")), "half a part"
     for line in ([*words, tmp_path / "parts.mkv"], [*words[:-2], "--out", tmp_path / "once.mkv"]):
         _, error = start(root, line).communicate(timeout=120)
         assert ("going on at frame" in error) == ("--resume" in line), error

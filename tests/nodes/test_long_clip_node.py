@@ -124,6 +124,9 @@ def test_cancelled_anywhere_it_goes_on_and_ends_the_same(pack, clip, stopping, m
         with pytest.raises(StoppedError):
             pack.run("MagPlusLongClip", path="driver.mkv", **NUMBER)
     assert results(pack) == []
+    if tick <= PART:
+        assert left(pack) == [], "nothing was finished, so there is nothing to keep"
+        return
     (folder,) = left(pack)
     assert "Unfinished" in json.loads((folder / "parts.json").read_text())["note"]
     finished = sorted(folder.glob("*.mkv"))
@@ -208,10 +211,12 @@ def test_what_does_not_fit_together_is_said(pack, clip, portrait):
         ({"source": portrait}, "no generator"),
         ({"backbone": backbone}, "no portrait"),
         ({"source": portrait, "backbone": backbone, "mask": torch.ones(1, 72, 64)}, "'mask' is for"),
+        ({"alpha_mode": "number", "alpha": 99.0}, "alpha 99 is outside"),
         ({"path": ""}, "There is no path"),
         ({"path": "/nowhere/clip.mkv"}, "There is no file"),
     ):
         with pytest.raises(pack.error, match=words):
             pack.run("MagPlusLongClip", **({"path": "driver.mkv"} | given))
+    assert left(pack) == []
     node = pack.by_id["MagPlusLongClip"]
     assert node.validate_inputs(path="gone.mkv") != node.validate_inputs(path="driver.mkv") == True  # noqa: E712
