@@ -17,17 +17,14 @@ from torch import Tensor
 from ..models.contracts import DriveResult
 from ..models.errors import MagPlusError
 from ..models.registry import load_magnifier
-from ..pipeline.clip import CHUNK, ClipInfo, check_index
-from ..pipeline.media import AudioBuffer, FileClip, exact_rate
+from ..pipeline.clip import CHUNK, CHUNK_PIXELS, ClipInfo, check_index
+from ..pipeline.media import AudioBuffer, exact_rate
 from ..pipeline.media.timing import STILL_RATE
 from ..pipeline.motion.masks import Mask
 from . import host
 from .wires import Loaded
 
 CPU = torch.device("cpu")
-
-CHUNK_PIXELS = 1_500_000
-"""Of all frames of a chunk together: one operation of torch on more takes seconds, and Cancel waits for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,29 +54,6 @@ class ImageClip:
         """``(n, 3, H, W)`` of ``(n, H, W, C)``; an alpha channel is left out."""
         frames = rearrange(images[..., :3], "n h w c -> n c h w")
         return frames.to(self.device, torch.float32).contiguous()
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileOnDevice:
-    """A file as a clip: only the chunk at hand is in memory, on the device, no larger than Cancel may wait for."""
-
-    file: FileClip
-    device: torch.device
-
-    @property
-    def info(self) -> ClipInfo:
-        return self.file.info
-
-    def chunks(self, size: int = CHUNK) -> Iterator[Tensor]:
-        yield from self.chunks_from(0, size)
-
-    def chunks_from(self, first: int, size: int = CHUNK) -> Iterator[Tensor]:
-        """The chunks from frame ``first`` on."""
-        size = max(1, min(size, CHUNK_PIXELS // (self.info.height * self.info.width)))
-        yield from (chunk.to(self.device) for chunk in self.file.chunks_from(first, size))
-
-    def frame(self, index: int) -> Tensor:
-        return self.file.frame(index).to(self.device)
 
 
 def to_clip(images: Tensor, *, name: str, rate: Fraction = STILL_RATE, device: torch.device = CPU) -> ImageClip:

@@ -189,7 +189,7 @@ def _magnification(file: FileClip, given: Mapping[str, Any]) -> LongMagnificatio
     alpha_map, by_number = given.get("alpha_map"), given["alpha_mode"] == "number"
     return LongMagnification(
         file=file,
-        clip=convert.FileOnDevice(file=file, device=device),
+        device=device,
         magnifier=convert.magnifier_of(given.get("magnifier")),
         alpha=alpha_map if alpha_map is not None else given["alpha"] if by_number else None,
         target_pct_face=given["target_pct_face"],
@@ -222,7 +222,7 @@ def _chain(file: FileClip, given: Mapping[str, Any]) -> LongRun:
     )
     return LongRun(
         file=file,
-        clip=convert.FileOnDevice(file=file, device=device),
+        device=device,
         sources=[pictures.frame(index) for index in range(len(source))],
         backbone=backbone.ready(),
         magnifier=convert.magnifier_of(given.get("magnifier")),

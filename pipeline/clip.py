@@ -21,6 +21,9 @@ from ..models.errors import MagPlusError
 CHUNK = 4
 """Frames handled at once: enough to fill two cores, small enough that a 1080p chunk stays near 100 MB."""
 
+CHUNK_PIXELS = 1_500_000
+"""Of all frames of a chunk together, where memory or Cancel count: one operation of torch on more takes seconds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClipInfo:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from .. import __version__
 from ..models.contracts import AnimationBackbone, FlowEstimator, Magnifier, PerFrame
 from ..models.geometry import FaceBox
-from .clip import Clip
+from .clip import CHUNK, CHUNK_PIXELS, Clip, ClipInfo
 from .face.regions import strongest
 from .measure import FARNEBACK
 from .media import FFV1, SYNTHETIC, FileClip, Format, sha256, write_sidecar
@@ -31,14 +31,38 @@ from .parts import Parts
 from .progress import Progress, silent
 from .run import RunResult, RunSettings, run
 
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileOnDevice:
+    """A file as a clip on the device where it is computed, in chunks of CHUNK_PIXELS at most."""
+
+    file: FileClip
+    device: torch.device
+
+    @property
+    def info(self) -> ClipInfo:
+        return self.file.info
+
+    def chunks(self, size: int = CHUNK) -> Iterator[Tensor]:
+        yield from self.chunks_from(0, size)
+
+    def chunks_from(self, first: int, size: int = CHUNK) -> Iterator[Tensor]:
+        """The chunks from frame ``first`` on."""
+        size = max(1, min(size, CHUNK_PIXELS // (self.info.height * self.info.width)))
+        yield from (chunk.to(self.device) for chunk in self.file.chunks_from(first, size))
+
+    def frame(self, index: int) -> Tensor:
+        return self.file.frame(index).to(self.device)
+
 
 @dataclass(frozen=True, kw_only=True)
 class LongMagnification:
     """What is to be done. ``alpha``: a number, a map ``(H, W)``, or None to reach ``target_pct_face`` in ``box``."""
 
     file: FileClip
-    clip: Clip
-    """The same frames where they are computed."""
+    device: torch.device = CPU
     magnifier: Magnifier
     alpha: float | Tensor | None
     target_pct_face: float
@@ -46,6 +70,11 @@ class LongMagnification:
     reference: int = 0
     mask: Mask | None = None
     grow_mask_px: int = 0
+
+    @property
+    def clip(self) -> Clip:
+        """The frames where they are computed."""
+        return FileOnDevice(file=self.file, device=self.device)
 
     def work(self, base: Path, format: Format, progress: Progress = silent) -> Work:
         """Magnify what the parts beside ``base`` lack."""
@@ -84,14 +113,18 @@ class LongRun:
     """The main job on a file (`pipeline.run`), each of whose stages goes on where it stopped."""
 
     file: FileClip
-    clip: Clip
-    """The same frames where they are computed."""
+    device: torch.device = CPU
     sources: list[Tensor]
     backbone: AnimationBackbone
     magnifier: Magnifier
     settings: RunSettings
     estimator: FlowEstimator = FARNEBACK
     escape: Escape = with_gradients
+
+    @property
+    def clip(self) -> Clip:
+        """The frames where they are computed."""
+        return FileOnDevice(file=self.file, device=self.device)
 
     def begin(self, base: Path, format: Format, progress: Progress = silent) -> tuple[RunResult, dict[str, Parts]]:
         """All stages, and their parts by name beside ``base``. ``format``: of the restored clip."""

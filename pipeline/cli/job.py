@@ -94,7 +94,7 @@ def run_command(arguments: argparse.Namespace) -> None:
     models: Any = {"backbone": backbone, "magnifier": magnifier, "estimator": estimator, "settings": settings}
     kept: dict[str, Parts] = {}
     if arguments.resume:
-        long = LongRun(file=clip, clip=clip, sources=list(sources.frames), **models)
+        long = LongRun(file=clip, sources=list(sources.frames), **models)
         result, kept = long.begin(files.restored, FFV1, bar)
     else:
         result = run(clip, list(sources.frames), scratch=files.restored.parent, progress=bar, **models)

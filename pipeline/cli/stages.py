@@ -148,7 +148,6 @@ def _magnify_in_parts(
     size, bar = (clip.info.height, clip.info.width), ProgressBar()
     job = LongMagnification(
         file=clip,
-        clip=clip,
         magnifier=magnifier,
         alpha=alpha if regions is None or box is None else regions.alpha_map(FaceMap.from_box(box), size),
         target_pct_face=BACKBONES["flow"].target_pct_face,
