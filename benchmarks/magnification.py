@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -21,7 +20,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
 import conftest  # noqa: E402, F401 - loads the checkout as the package
 import magnification_metrics as metrics  # noqa: E402
-from magnification_rule import judge  # noqa: E402
+from magnification_rule import OVER_FLOOR, judge  # noqa: E402
 from magnification_scenes import Camera, scene, seen  # noqa: E402
 from magplus.models.lkmag import arch  # noqa: E402
 from magplus.models.registry import load_magnifier  # noqa: E402
@@ -46,6 +45,7 @@ RELEASE_SEED = 20261
 
 COLUMNS = {
     "psnr": "PSNR dB", "psnr_moving": "PSNR dB, moving region", "ssim": "SSIM", "gain": "motion gain",
+    "gain_clear": "motion gain of scenes whose motion is over three times the noise floor",
     "error_px": "end-point error px", "leak": "static leak, 1/255", "noise_gain": "noise gain",
     "flicker": "flicker, parts of the noise", "seconds": "CPU s per frame",
 }  # fmt: skip
@@ -82,28 +82,36 @@ def _one_scene(methods, alpha, cameras, *, number, size, seed):
     drawn = scene(seed, number, alpha, size)
     motion, input_motion = drawn.motion, drawn.motion / alpha
     told = metrics.MotionError(drawn.truth, motion - input_motion)
+    at_rest_told = metrics.MotionError(drawn.reference, motion - input_motion)
     region = metrics.moving(motion)
-    strengths = lru_cache(lambda strength: drawn.picture(strength * alpha))
     clean = {name: run(drawn.reference, drawn.frame[None], alpha)[0] for name, run in methods.items()}
     for camera in cameras:
-        reference, frames = seen(drawn, camera, seed=seed * 1000 + number, repeats=2 if camera.noise else 1)
-        floor = _floor(drawn, camera, seed * 1000 + number) if camera.noise or camera.eight_bit else 0.0
+        perfect = not (camera.noise or camera.eight_bit)
+        takes = {"seed": seed * 1000 + number, "repeats": 2 if camera.noise else 1}
+        reference, frames = seen(drawn, camera, **takes)
+        at_rest = seen(drawn.at_rest(), camera, **takes)[1][:1]
+        floor = 0.0 if perfect else _floor(drawn, camera, takes["seed"])
         for name, run in methods.items():
             start = time.process_time()
             out = run(reference, frames, alpha)
             seconds = (time.process_time() - start) / len(frames)
             noise = float("nan") if camera.h264 else camera.noise or float("nan")
+            # What the same noise shows of a picture at rest is no motion.
+            unmoved = 1.0 if perfect else at_rest_told.gain(run(reference, at_rest, alpha)[0], motion)
+            gain = told.gain(out[0], motion) - (unmoved - 1)
+            over_floor = _strength(input_motion) / max(floor, 1e-6)
             yield camera, name, {
                 "psnr": metrics.psnr(out[0], drawn.truth),
                 "psnr_moving": metrics.psnr(out[0], drawn.truth, region),
                 "ssim": metrics.ssim(out[0], drawn.truth),
-                "gain": metrics.gain(out[0], strengths, region, 1 / alpha),
+                "gain": gain,
+                "gain_clear": gain if over_floor > OVER_FLOOR else float("nan"),
                 "error_px": told(out[0]),
                 "leak": metrics.leak(out[0], drawn.truth, motion, input_motion),
                 "noise_gain": metrics.rms(out[0] - clean[name]) / noise,
                 "flicker": metrics.rms(out[0] - out[1]) / 2**0.5 / noise if len(out) > 1 else float("nan"),
                 "seconds": seconds,
-                "over_floor": _strength(input_motion) / max(floor, 1e-6),
+                "over_floor": over_floor,
             }  # fmt: skip
 
 
@@ -117,7 +125,7 @@ def _floor(drawn, camera, seed):
     # Two takes of a clean picture are rounded alike; a quarter of a level of noise shows what rounding hides.
     camera = replace(camera, noise=camera.noise or 0.25 / 255)
     reference, frames = seen(drawn.at_rest(), camera, seed=seed)
-    prior = arch.freeze(arch.LKMag())
+    prior = arch.prior()
     return metrics.rms(prior.displacement(prior.prepare(reference), frames).square().sum(1).sqrt())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -78,6 +78,18 @@ class MotionError:
             return float("nan")
         return float(inner(self._error(picture.mean(0)[None, None])).square().sum(0).sqrt()[self.counted].mean())
 
+    def gain(self, picture: Tensor, motion: Tensor) -> float:
+        """Slope of the motion that a picture shows on the true one ``(2, H, W)``, where the latter is; 1 is right.
+
+        Told by places and not by colours: a picture that lost contrast to a blur has not lost motion. nan where too few
+        places can be told.
+        """
+        if not self._usable:
+            return float("nan")
+        counted = self.counted & inner(moving(motion))
+        error, true = inner(self._error(picture.mean(0)[None, None])), inner(motion)
+        return 1 + float((error * true).sum(0)[counted].sum() / true.square().sum(0)[counted].sum().clamp(min=1e-12))
+
     def _error(self, grey: Tensor) -> Tensor:
         """Displacement ``(2, H, W)`` from where a point should be to where it is."""
         grid = pixel_grid(*grey.shape[-2:], like=grey)
@@ -102,25 +114,6 @@ class MotionError:
 
 TEXTURE = 2e-6
 """Least eigenvalue of the structure tensor, squared grey levels per px, of a point whose place can be told."""
-
-
-def gain(output: Tensor, picture: Callable[[float], Tensor], region: Tensor, start: float) -> float:
-    """How many times the right motion an output shows: the strength at which the renderer's picture is most like it.
-
-    One number for the whole region, told by all of its pixels, so that noise hardly matters. ``picture`` renders a
-    strength (1 is right), ``start`` is another strength to be tried, that of the input.
-    """
-    wanted = inner(output)[:, inner(region)]
-    rungs = sorted({*LADDER, start})
-    shown = [inner(picture(strength))[:, inner(region)] for strength in rungs]
-    distance = [float((p - wanted).square().mean()) for p in shown]
-    best = min(range(len(rungs)), key=distance.__getitem__)
-    low, high = max(best - 1, 0), min(best + 1, len(rungs) - 1)
-    slope = (shown[high] - shown[low]) / (rungs[high] - rungs[low])
-    return rungs[best] + float(((wanted - shown[best]) * slope).sum() / slope.square().sum().clamp(min=1e-12))
-
-
-LADDER = (0.0, 0.25, 0.5, 0.7, 0.85, 0.95, 1.0, 1.05, 1.15, 1.3, 1.6, 2.0)
 
 
 def _slope(grey: Tensor, dim: int) -> Tensor:

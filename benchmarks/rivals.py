@@ -79,5 +79,5 @@ RIVALS: dict[str, Method] = {
     "phase": phase_based,
     "DIS": dis,
     "DIS smooth": dis_smoothed,
-    "untrained": lkmag(arch.freeze(arch.LKMag())),
+    "untrained": lkmag(arch.prior()),
 }

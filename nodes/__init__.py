@@ -7,6 +7,7 @@ from typing import Any
 from . import host
 from .adapt import AdaptMagnifier
 from .animate import AnimatePortrait
+from .calibrate import CalibrateStrength
 from .compare import CompareClips
 from .crop_face import CropFace
 from .demagnify import DemagnifyMotion
@@ -18,11 +19,13 @@ from .long_clip import LongClip
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
 from .metaportrait import MetaPortraitGuides
+from .microscope import MotionMicroscope
 from .paste_back import PasteBack
 from .region_mask import RegionMask
 from .report import MotionReport
 from .restore_head import RestoreHeadMotion
 from .save_video import SaveVideo
+from .spot import SpotExpression
 from .stabilise_head import StabiliseHead
 from .superresolve import SuperResolve
 from .track_face import TrackFace
@@ -50,7 +53,10 @@ NODES: tuple[Any, ...] = (
     DemagnifyMotion,
     SuperResolve,
     CompareClips,
+    CalibrateStrength,
     MotionReport,
+    SpotExpression,
+    MotionMicroscope,
     LoadFlow,
     AdaptMagnifier,
 )

@@ -6,10 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
+from ..pipeline.measure import FARNEBACK
 from ..pipeline.render.views import VIEWS, compare_views
 from . import convert, host
 from .host import io
-from .wires import Loaded, magnifier_input, reference_input
+from .wires import FlowEstimator, Loaded, magnifier_input, reference_input
 
 SLOTS = ("a", "b", "c", "d")
 
@@ -34,9 +35,18 @@ class CompareClips(io.ComfyNode):  # type: ignore[misc]
             node_id="MagPlusCompareClips",
             display_name="Compare Clips (MagPlus)",
             category="MagPlus/Measure",
-            description="Shows clips side by side, one wiped over the other, or their signed difference; on request "
-            "again in a second row with all motion enlarged, so that micro-motion becomes visible.",
-            search_aliases=["side by side", "before after", "wipe", "difference", "split screen"],
+            description="Shows clips side by side, one wiped over the other, their signed difference, or how far "
+            "each place moves in colours of one scale; on request again in a second row with all motion enlarged, so "
+            "that micro-motion becomes visible.",
+            search_aliases=[
+                "side by side",
+                "before after",
+                "wipe",
+                "difference",
+                "split screen",
+                "heatmap",
+                "optical flow",
+            ],
             inputs=[
                 io.Image.Input("clip_a", tooltip="The first clip; wipe and difference compare the others with it."),
                 io.Combo.Input(
@@ -44,7 +54,8 @@ class CompareClips(io.ComfyNode):  # type: ignore[misc]
                     options=list(VIEWS),
                     default=VIEWS[0],
                     tooltip="Side by side: all clips. Wipe: clip a on the left of a line, each other clip on its "
-                    "right. Signed difference: each clip less clip a, grey where they are equal.",
+                    "right. Signed difference: each clip less clip a, grey where they are equal. Flow heat-map: how "
+                    "far each place has moved, in colours of one fixed scale.",
                 ),
                 io.Float.Input(
                     "inspection",
@@ -81,6 +92,22 @@ class CompareClips(io.ComfyNode):  # type: ignore[misc]
                 *labels,
                 *clips,
                 magnifier_input(),
+                io.Float.Input(
+                    "heat_scale_px",
+                    default=1.0,
+                    min=0.01,
+                    max=1000.0,
+                    step=0.05,
+                    optional=True,
+                    tooltip="Motion in px at which the colours of the flow heat-map end, the same for all clips and "
+                    "frames. Less shows weaker motion, and noise.",
+                ),
+                FlowEstimator.Input(
+                    "estimator",
+                    optional=True,
+                    tooltip="What measures the motion of the flow heat-map, from Load Flow Estimator. Not connected: "
+                    "Farneback's optical flow, which needs no file.",
+                ),
             ],
             outputs=[io.Image.Output("images", tooltip="One clip that shows all of them.")],
         )
@@ -97,6 +124,8 @@ class CompareClips(io.ComfyNode):  # type: ignore[misc]
         panel_height: int,
         reference_index: int = 0,
         magnifier: Loaded | None = None,
+        heat_scale_px: float = 1.0,
+        estimator: Loaded | None = None,
         **rest: Any,
     ) -> Any:
         """Put them into one picture."""
@@ -107,6 +136,7 @@ class CompareClips(io.ComfyNode):  # type: ignore[misc]
             chunks = compare_views(
                 clips, view=view, inspection=inspection, position=wipe_position, gain=difference_gain,
                 panel_height=panel_height, reference=reference_index, progress=progress,
-                magnifier=convert.magnifier_of(magnifier),
+                magnifier=convert.magnifier_of(magnifier), heat_scale_px=heat_scale_px,
+                estimator=estimator.ready() if estimator else FARNEBACK,
             )  # fmt: skip
             return io.NodeOutput(convert.to_images(chunks, len(clip_a)))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from einops import rearrange
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -104,6 +105,19 @@ def to_images_and_mask(results: Iterable[DriveResult], count: int) -> tuple[Tens
 def to_picture(picture: Image.Image) -> Tensor:
     """A drawn picture as an IMAGE of one frame."""
     return torch.from_numpy(np.array(picture.convert("RGB"))).float().div_(255)[None]
+
+
+def from_array(picture: NDArray[np.float32]) -> Tensor:
+    """A picture ``(H, W, 3)`` in [0, 1] as an IMAGE of one frame."""
+    return torch.from_numpy(np.ascontiguousarray(picture)).float().clamp(0, 1)[None]
+
+
+def check_equal_length(*clips: ImageClip) -> None:
+    """Refuse clips of unlike lengths."""
+    lengths = {clip.name: len(clip.images) for clip in clips}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"'{name}' {count}" for name, count in lengths.items())
+        raise MagPlusError(f"The clips have different lengths: {told} frames. Load or cut them to the same number.")
 
 
 def rate_of(fps: float) -> Fraction:

@@ -264,10 +264,10 @@ def sample_files() -> list[str]:
     return [f.name for f in sorted(SAMPLES.glob("*")) if f.suffix in READABLE]
 
 
-def input_files() -> list[str]:
-    """What the input folder offers."""
+def input_files(suffixes: frozenset[str] = READABLE) -> list[str]:
+    """What the input folder offers, clips and pictures if nothing else is asked for."""
     folder = Path(folder_paths.get_input_directory()) if IN_COMFYUI else standalone.folders.input
-    return sorted(f.name for f in folder.iterdir() if f.suffix.lower() in READABLE) if folder.is_dir() else []
+    return sorted(f.name for f in folder.iterdir() if f.suffix.lower() in suffixes) if folder.is_dir() else []
 
 
 def input_path(name: str) -> Path:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
 from ..pipeline.face.given import box_wire, given_box
 from ..pipeline.face.regions import strongest
-from ..pipeline.motion.auto import choose
+from ..pipeline.motion.auto import CALMEST, calmest, choose
+from ..pipeline.motion.band import Band
 from ..pipeline.motion.magnify import magnify
 from . import convert, host
 from .host import io
@@ -19,6 +21,7 @@ from .wires import (
     box_inputs,
     box_sockets,
     check_reference,
+    fps_input,
     magnifier_input,
     numbers_of,
     reference_input,
@@ -66,7 +69,7 @@ class MagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                     tooltip="Mode 'auto': size of the peak motion to reach, in percent of the face width. More gives a "
                     "larger alpha.",
                 ),
-                reference_input(),
+                reference_input(calmest=True),
                 *box_inputs("face", "clip, for 'auto'"),
                 io.Mask.Input(
                     "mask",
@@ -82,6 +85,29 @@ class MagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                     tooltip="From Region Mask: a factor for each part of the face. It rules instead of alpha_mode and "
                     "alpha; where it is 1, the input's own pixels stay.",
                 ),
+                io.Float.Input(
+                    "band_low_hz",
+                    optional=True,
+                    default=0.0,
+                    min=0.0,
+                    max=5000.0,
+                    step=0.1,
+                    advanced=True,
+                    tooltip="Only motion faster than this is magnified, in Hz. More leaves slow motion, such as a nod "
+                    "or breathing, as it is. 0: no lower edge.",
+                ),
+                io.Float.Input(
+                    "band_high_hz",
+                    optional=True,
+                    default=0.0,
+                    min=0.0,
+                    max=5000.0,
+                    step=0.1,
+                    advanced=True,
+                    tooltip="Only motion slower than this is magnified, in Hz. Less leaves fast motion, such as a "
+                    "tremor, as it is. 0: no upper edge. Half the frame rate is the most that a clip can show.",
+                ),
+                fps_input("For a band", optional=True),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The magnified clip."),
@@ -105,19 +131,28 @@ class MagnifyMotion(io.ComfyNode):  # type: ignore[misc]
         face_box: Any = None,
         face_mask: Tensor | None = None,
         alpha_map: Tensor | None = None,
+        band_low_hz: float = 0.0,
+        band_high_hz: float = 0.0,
+        fps: float = 25.0,
         **numbers: float,
     ) -> Any:
-        """Choose alpha if asked to, magnify."""
-        check_reference(reference_index, images=images)
-        clip, model = convert.to_clip(images, name="images", device=host.device()), convert.magnifier_of(magnifier)
-        box = given_box(face_box, face_mask, numbers_of(numbers, "face"), reference=reference_index)
-        limits = {"magnifier": model, "reference": reference_index}
+        """Choose reference and alpha if asked to, magnify."""
+        model, rate = convert.magnifier_of(magnifier), convert.rate_of(fps)
+        clip = convert.to_clip(images, name="images", rate=rate, device=host.device())
+        band = Band.between(band_low_hz, band_high_hz)
+        boxed = partial(given_box, face_box, face_mask, numbers_of(numbers, "face"))
         with host.running() as progress:
+            if reference_index == CALMEST:
+                reference_index = calmest(clip, boxed(), magnifier=model, progress=progress)
+            check_reference(reference_index, images=images)
+            box = boxed(reference=reference_index)
+            limits = {"magnifier": model, "reference": reference_index}
             if alpha_map is not None:
                 alpha = strongest(alpha_map)
             elif alpha_mode == "auto":
                 alpha = choose(clip, box, target_pct_face=target_pct_face, progress=progress, **limits)
             used = alpha if alpha_map is None else alpha_map
-            chunks = magnify(clip, alpha=used, mask=convert.to_mask(mask, clip.device), progress=progress, **limits)
+            at = convert.to_mask(mask, clip.device)
+            chunks = magnify(clip, alpha=used, mask=at, band=band, progress=progress, **limits)
             frames = convert.to_images(chunks, len(images))
         return io.NodeOutput(with_reference(frames, reference_index), float(alpha), reference_index, box_wire(box))

@@ -12,6 +12,7 @@ from ..models.errors import MagPlusError
 from ..models.options import Option
 from ..pipeline.face.given import Numbers
 from ..pipeline.face.sides import Sides
+from ..pipeline.motion.auto import CALMEST
 from . import host
 from .host import io
 
@@ -50,15 +51,16 @@ class Loaded:
         return self.model
 
 
-def reference_input() -> Any:
-    """The reference frame, first of the chain."""
+def reference_input(*, calmest: bool = False) -> Any:
+    """The reference frame, first of the chain; with ``calmest`` it may be asked for."""
     return io.Int.Input(
         "reference_index",
         default=0,
-        min=0,
+        min=CALMEST if calmest else 0,
         max=MAX_FRAME,
         tooltip="Frame, counted from 0, against which all motion is taken: one with a calm face. The whole chain must "
-        "use the same one, so connect this from the node before.",
+        "use the same one, so connect this from the node before."
+        + (" -1 looks for the calmest frame; then connect the output to the nodes that follow." if calmest else ""),
     )
 
 
@@ -95,10 +97,11 @@ def box_socket(id: str, tooltip: str) -> Any:
     return BoundingBox.Input(id, optional=True, extra_dict={"forceInput": True}, tooltip=tooltip)
 
 
-def fps_input(purpose: str) -> Any:
+def fps_input(purpose: str, *, optional: bool = False) -> Any:
     """Frames per second, for what is told in Hz."""
     return io.Float.Input(
         "fps",
+        optional=optional,
         default=25.0,
         min=0.01,
         max=10_000.0,

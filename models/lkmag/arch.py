@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from torch import Tensor
 
-from ..checkpoint import load_strictly
+from ..checkpoint import load_strictly, read_checkpoint
 from .network import LKMag
 from .refiner import Refiner
 from .weigher import WindowWeigher
+
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "lkmag.safetensors"
+"""Trained by `magplus train`; recipe and course are in its metadata and in docs/lkmag.md."""
 
 REQUIRED_KEYS = frozenset(
     f"{part}.{layer}.{kind}"
@@ -30,7 +34,12 @@ def build(tensors: Mapping[str, Tensor]) -> LKMag:
 
 
 def builtin() -> LKMag:
-    """The magnifier that needs no file: the prior alone."""
+    """The magnifier that comes with the pack."""
+    return build(read_checkpoint(WEIGHTS).tensors)
+
+
+def prior() -> LKMag:
+    """The same without its networks: the Lucas-Kanade prior alone, which needs no weights."""
     return freeze(LKMag())
 
 

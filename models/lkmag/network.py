@@ -87,6 +87,10 @@ class LKMag(nn.Module):
         """Displacement of the reference's pixels to each frame, ``(N, 2, H, W)`` in px."""
         return self.estimates(state, frames)[0]
 
+    def measurer(self) -> LKMag:
+        """The prior alone, to measure with: it shrinks nothing, so that noise keeps its size and is known for noise."""
+        return LKMag()
+
     def estimates(self, state: LKState, frames: Tensor) -> list[Tensor]:
         """The displacement on every pyramid level, finest first, in that level's px.
 
@@ -104,31 +108,31 @@ class LKMag(nn.Module):
         for index in reversed(range(len(state.levels))):
             level = state.levels[index]
             now = _finer(now, (level.image.shape[-2], level.image.shape[-1]))
-            settled = self._settle(level, coefficients[index], now, STEPS[index])
+            settled = self._settle(level, coefficients[index], now, index)
             found.append(settled.displacement)
             now = Estimate(displacement=settled.displacement.detach(), error=settled.error)
         return found[::-1]
 
-    def _settle(self, level: ReferenceLevel, coefficients: Tensor, now: Estimate, steps: int) -> Estimate:
+    def _settle(self, level: ReferenceLevel, coefficients: Tensor, now: Estimate, index: int) -> Estimate:
         grid = pixel_grid(*level.image.shape[-2:], like=now.displacement)
-        for step in range(steps):
+        for step in reversed(range(STEPS[index])):
             with torch.no_grad():
                 residual, noise = unexplained(level, coefficients, grid, now)
             parts = []
             for rows, kept in bands(*level.image.shape[-2:]):
                 with torch.no_grad():
                     evidence = weigh(level.rows(rows), residual[..., rows, :], noise, now.rows(rows))
-                parts.append(self._step(evidence, now.rows(rows), last=step == steps - 1).rows(kept))
+                parts.append(self._step(evidence, now.rows(rows), weigh_on=None if step else index).rows(kept))
             displacement = torch.cat([part.displacement for part in parts], 2)
             error = torch.cat([part.error for part in parts], 1)
             now = Estimate(displacement=smoothed(displacement), error=error)
         return now
 
-    def _step(self, evidence: Evidence, now: Estimate, *, last: bool) -> Estimate:
-        """The next estimate, not smoothed yet."""
+    def _step(self, evidence: Evidence, now: Estimate, *, weigh_on: int | None) -> Estimate:
+        """The next estimate, not smoothed yet; by the network on the last step of a level, the one to ``weigh_on``."""
         weights = trust_logits(evidence.error).softmax(1)
-        if self.weigher is not None and last:
-            displacement = self.weigher(evidence, now.displacement)
+        if self.weigher is not None and weigh_on is not None:
+            displacement = self.weigher(evidence, now.displacement, weigh_on)
         else:
             displacement = now.displacement + (evidence.steps * weights[:, :, None]).sum(1)
         return Estimate(displacement=displacement, error=(evidence.error * weights).sum(1))

@@ -6,12 +6,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..filters import wide_blur
 from .prior import WINDOWS_PX, Evidence, trust_logits
 
 DILATIONS = (1, 2, 4, 2, 1)
 MAX_CORRECTION_PX = 0.25
 """Bound of the free correction, in px of the level: the network chooses among measurements and invents no motion. Nor
 may it correct by more than the prior's own expected error."""
+
+DOUBT_PX = 4.0
+"""Sigma of the window in which a displacement is told from noise: single pixels cannot be."""
+
+NOISE_POWER = (10.0, 10.0, 2.0, 2.0)
+"""Squared displacement, in parts of its expected squared error, that is doubted by one half, per pyramid level, finest
+first. Noise alone shows 4. What is doubted on a coarse level is lost to the finer ones, so little is."""
 
 _CHOICES = len(WINDOWS_PX) + 1
 _FEATURES = 2 * len(WINDOWS_PX) + _CHOICES + 3
@@ -26,7 +34,7 @@ class WindowWeigher(nn.Module):
     Its last layer starts at zero, which leaves the prior exactly as it is: softmax weights from the prior's own
     expected errors, gain 1, correction 0. The gain in (0, 2) takes the place of a "no motion" class: it can shrink a
     motion below the noise floor to nothing. Above the floor it is 1 by construction, whatever was learned: its distance
-    to 1 is multiplied by the share of the expected error in the squared length of what was measured (Wiener's rule).
+    to 1 is multiplied by a doubt that falls steeply as soon as what was measured exceeds what noise would show.
     """
 
     def __init__(self, *, width: int = 32) -> None:
@@ -41,8 +49,8 @@ class WindowWeigher(nn.Module):
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, evidence: Evidence, displacement: Tensor) -> Tensor:
-        """New displacement ``(N, 2, h, w)`` from the present one and the steps measured at it."""
+    def forward(self, evidence: Evidence, displacement: Tensor, level: int = 0) -> Tensor:
+        """New displacement ``(N, 2, h, w)`` from the present one and the steps measured at it, on a pyramid level."""
         height, width = displacement.shape[-2:]
         features = F.pad(_features(evidence), (0, width % 2, 0, height % 2), mode="replicate")
         out = self.head(self.body(F.avg_pool2d(features, 2)))
@@ -51,10 +59,16 @@ class WindowWeigher(nn.Module):
         weights = (trust_logits(evidence.error) + out[:, :_CHOICES]).softmax(1)
         found = displacement + (evidence.steps * weights[:, :, None]).sum(1)
         error = (evidence.error * weights).sum(1, keepdim=True).detach()
-        doubt = error / (error + found.detach().square().sum(1, keepdim=True) + 1e-12)
-        gain = 1 + doubt * torch.tanh(out[:, _CHOICES : _CHOICES + 1])
+        gain = 1 + _doubt(found.detach(), error, NOISE_POWER[level]) * torch.tanh(out[:, _CHOICES : _CHOICES + 1])
         reach = error.sqrt().clamp(max=MAX_CORRECTION_PX)
         return gain * found + reach * torch.tanh(out[:, _CHOICES + 1 :])
+
+
+def _doubt(found: Tensor, error: Tensor, noise_power: float) -> Tensor:
+    """How far a displacement may be noise, ``(N, 1, h, w)`` in [0, 1], from it and its expected squared error."""
+    sums = wide_blur(torch.cat([found.square().sum(1, keepdim=True), error], 1), DOUBT_PX)
+    power, expected = sums.clamp(min=1e-12).split(1, 1)
+    return 1 / (1 + (power / (noise_power * expected)).square())
 
 
 def _features(evidence: Evidence) -> Tensor:

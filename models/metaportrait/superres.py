@@ -47,22 +47,29 @@ class _Residual(nn.Module):
 
 
 class _Window(nn.Module):
-    """Adds to each frame what three neighbours say together, in place; the clip's ends are repeated."""
+    """Adds to each frame what three neighbours say together; the clip's ends are repeated. Takes maps one by one."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(3 * channels, 3 * channels, 3, padding=1)
         self.conv2 = nn.Conv2d(3 * channels, channels, 3, padding=1)
 
-    def forward(self, maps: Maps) -> Maps:
-        before = maps[0]
-        for t, now in enumerate(maps):
-            maps[t] = self._of(before, now, maps[min(t + 1, len(maps) - 1)])
-            before = now
-        return maps
+    def forward(self, maps: Iterable[Tensor]) -> Iterator[Tensor]:
+        coming = iter(maps)
+        before = now = next(coming)
+        for after in coming:
+            yield self._of(before, now, after)
+            before, now = now, after
+        yield self._of(before, now, now)
 
     def _of(self, before: Tensor, now: Tensor, after: Tensor) -> Tensor:
         return now + self.conv2(F.leaky_relu(self.conv1(torch.cat([before, now, after], dim=1)), 0.2))
+
+
+def _joined(block: nn.Module, maps: Iterable[Tensor], skips: Maps) -> Iterator[Tensor]:
+    """The next finer features of each frame. What came down is given up as it is used."""
+    for features in maps:
+        yield block(features + skips.pop(0))
 
 
 def _two_convs(channels: int) -> nn.Sequential:
@@ -116,24 +123,27 @@ class SuperResolver(nn.Module):
         for levels, style in zip(pyramids, styles, strict=True):
             yield (self.stylegan_decoder(style, self.conditions(levels)) + 1) / 2
 
-    def analyse(self, frames: Tensor) -> tuple[list[list[Tensor]], Tensor]:
-        """For each frame its features from coarse to fine, and its styles ``(n, count, 512)``."""
+    def analyse(self, frames: Tensor) -> tuple[Iterator[tuple[Tensor, ...]], Tensor]:
+        """For each frame its features from coarse to fine, and the styles of all, ``(n, count, 512)``.
+
+        The finest features, the largest, are made when their frame is taken.
+        """
         self._check(frames)
-        # The finest maps are the largest and nobody needs them again: each is made when its frame is taken.
+        # Nobody needs these again, and they are large: each is made when its frame is taken.
         maps: Iterable[Tensor] = (self._first(frame[None]) for frame in frames)
         skips: list[Maps] = []
         for block, window in zip(self.conv_body_down, self.window_down, strict=True):
-            skips.append(window([block(features) for features in maps]))
+            skips.append(list(window(map(block, maps))))
             maps = skips[-1]
         maps = [F.leaky_relu(self.final_conv(features), 0.2) for features in maps]
         flat = torch.cat([features.contiguous().flatten(1) for features in maps])
         styles = self.final_linear(flat).view(len(frames), self.styles, STYLE)
         levels: list[Maps] = []
-        for block, window in zip(self.conv_body_up, self.recurrent_forward, strict=True):
-            skip = skips.pop()
-            levels.append(window([block(features + skip.pop(0)) for features in maps]))
-            maps = levels[-1]
-        return [list(one) for one in zip(*levels, strict=True)], styles
+        *coarser, finest = zip(self.conv_body_up, self.recurrent_forward, strict=True)
+        for block, window in coarser:
+            maps = list(window(_joined(block, maps, skips.pop())))
+            levels.append(maps)
+        return zip(*levels, finest[1](_joined(finest[0], maps, skips.pop())), strict=True), styles
 
     def conditions(self, levels: Sequence[Tensor]) -> Iterator[Condition]:
         """Scale and shift of every level of one frame."""

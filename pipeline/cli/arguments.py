@@ -27,7 +27,6 @@ from ..log import log
 from ..measure import FARNEBACK
 from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_array, read_image, read_mask
 from ..media.stills import SUFFIXES as PICTURES
-from ..motion.animate import Reference
 from ..motion.band import Band
 from ..motion.masks import Mask
 
@@ -89,20 +88,24 @@ def add_estimator(parser: Parser, what: str = "measures the motion", default: st
     parser.add_argument("--estimator", metavar="FILE", help=f"RAFT or ARFlow, which {what} (default: {default})")
 
 
-def add_reference(parser: Parser, *, best: bool = False) -> None:
-    """Which frame is the neutral one; with ``best`` the backbone may be asked."""
+def add_reference(parser: Parser, *, best: bool = False, calmest: bool = False) -> None:
+    """Which frame is the neutral one; with ``best`` the backbone may be asked, with ``calmest`` the clip."""
+    words = ["best"] * best + ["calmest"] * calmest
+    told = {
+        "best": ", or best: the one whose keypoints are nearest to the portrait's",
+        "calmest": ", or calmest: the one whose motion is nearest to the clip's median",
+    }
+
+    def frame(text: str) -> int | str:
+        return text if text in words else int(text)
+
     parser.add_argument(
         "--reference",
-        type=_reference if best else int,
+        type=frame,
         default=0,
         metavar="N",
-        help="neutral frame, counted from 0 (default: 0)"
-        + (", or best: the one whose keypoints are nearest to the portrait's" if best else ""),
+        help="neutral frame, counted from 0 (default: 0)" + "".join(told[word] for word in words),
     )
-
-
-def _reference(text: str) -> Reference:
-    return "best" if text == "best" else int(text)
 
 
 def add_strength(parser: Parser) -> None:
@@ -178,7 +181,7 @@ def moving_clip_from(arguments: argparse.Namespace) -> FileClip:
     clip = clip_from(arguments)
     if clip.info.count == 1:
         raise MagPlusError(f"{clip.info.name} has a single frame; motion needs at least two. Give a clip.")
-    if arguments.reference != "best":
+    if isinstance(arguments.reference, int):
         clip.frame(arguments.reference)
     return clip
 

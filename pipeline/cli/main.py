@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ... import __version__
 from ...models.errors import MagPlusError
-from . import adapt, job, stages, train, weights, workflow
+from . import adapt, job, spot, stages, train, weights, workflow
 from .arguments import Parser
 from .console import show_remarks
 
@@ -21,7 +21,7 @@ def parser() -> Parser:
     )
     root.add_argument("--version", action="version", version=f"magplus {__version__}")
     commands = root.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    for part in (job, stages, adapt, weights, workflow, train):
+    for part in (job, stages, spot, adapt, weights, workflow, train):
         part.add_commands(commands)
     return root
 

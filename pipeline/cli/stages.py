@@ -40,7 +40,7 @@ from ..measure import (
 )
 from ..media import SYNTHETIC, FileClip, motion_survival, open_clip, provenance, write_sidecar
 from ..motion.animate import animate, resolve_reference
-from ..motion.auto import Evidence, choose, restore
+from ..motion.auto import Evidence, calmest, choose, restore
 from ..motion.encoded import EncodedSources
 from ..motion.fitting import fitting
 from ..motion.magnify import check_alpha, estimator_of, magnify
@@ -78,7 +78,7 @@ def _add_magnify(parser: Parser) -> None:
     shared.add_face(parser, "driver")
     shared.add_still_head(parser, ", and let it move again as it did afterwards")
     shared.add_magnifier(parser)
-    shared.add_reference(parser)
+    shared.add_reference(parser, calmest=True)
     shared.add_output(parser)
     shared.add_resume(parser)
     parser.set_defaults(command=magnify_command)
@@ -95,7 +95,7 @@ def magnify_command(arguments: argparse.Namespace) -> None:
     clip, bar = shared.moving_clip_from(arguments), ProgressBar()
     magnifier, checkpoint = shared.magnifier_from(arguments)
     regions, alpha = shared.regions_from(arguments), shared.alpha_from(arguments.alpha or "auto")
-    box = shared.face_from(arguments, "driver", clip)
+    box = _settle_reference(arguments, clip, magnifier, bar)
     if box is None and (regions is not None or arguments.still_head):
         raise MagPlusError("--regions and --still-head need to know where the face is. Give --driver-box.")
     if arguments.resume:
@@ -165,6 +165,18 @@ def _magnify_in_parts(
     about: Any = {"format": writer.format, "audio": writer.audio, "overwrite": arguments.overwrite, "progress": bar}
     count = work.deliver(writer.path, record=record, **about)
     log.info("%s: %d frames", writer.path, count)
+
+
+def _settle_reference(
+    arguments: argparse.Namespace, clip: FileClip, magnifier: Magnifier, bar: ProgressBar
+) -> FaceBox | None:
+    """The face in the reference frame, which is looked for first if that was asked for."""
+    if arguments.reference == "calmest":
+        arguments.reference = 0
+        arguments.reference = calmest(
+            clip, shared.face_from(arguments, "driver", clip), magnifier=magnifier, progress=bar
+        )
+    return shared.face_from(arguments, "driver", clip)
 
 
 def _add_animate(parser: Parser) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..graph import Finished, Graph, GraphNode, api_form, apply_setting, execute, read_workflow, to_graph
+from ..graph import Finished, Graph, GraphNode, api_form, apply_setting, check_types, execute, read_workflow, to_graph
 from ..graph.workflow import is_ui_form
 from ..log import log
 from ..outputs import check_free, write_text
@@ -51,6 +51,7 @@ def workflow_command(arguments: argparse.Namespace) -> None:
     for setting in arguments.settings:
         apply_setting(graph, types, setting)
     if arguments.api is not None:
+        check_types(graph, types)  # what another pack's widgets are called is not told in the file
         _write_api(graph, arguments.api)
         return
     watch = _Watch()

@@ -15,7 +15,7 @@ from ...models.geometry import FaceBox
 from ...models.warp import box_window
 from .anatomy import REGIONS, FaceMap, region_mask
 from .clip_crop import ClipCrop
-from .landmarks import chosen_mesh
+from .landmarks import box_from_landmarks, chosen_mesh
 
 SOFTNESS = 0.6
 """Width of a region's edge, in its half axes."""
@@ -93,6 +93,20 @@ def strongest(alphas: Tensor) -> float:
     """The factor of a map that is farthest from 1, in ratio."""
     flat = alphas.flatten()
     return float(flat[flat.log().abs().argmax()])
+
+
+def known_face(
+    box: FaceBox | None, landmarks: Any = None, crop: ClipCrop | None = None, *, count: int, reference: int
+) -> tuple[FaceBox | None, FaceMap | None]:
+    """Box and parts of the face on a clip, told by any of the three; None for both where nothing tells them."""
+    if box is None and landmarks is None and crop is None:
+        return None, None
+    face = face_map(box, landmarks, crop, count=count, reference=reference)
+    if box is None and crop is not None:
+        box = crop.box_in_crop(min(reference, crop.count - 1))
+    if box is None:
+        box = box_from_landmarks(chosen_mesh(landmarks, count, reference, None))
+    return box, face
 
 
 def face_map(

@@ -1,5 +1,6 @@
 """Workflows without a ComfyUI: reading both of its file forms, checking them and running them in order."""
 
+from .check import check_types
 from .execute import Finished, execute
 from .graph import Graph, GraphNode, Link, api_form
 from .node_type import InputType, NodeCall, NodeResult, NodeType, Registry
@@ -17,6 +18,7 @@ __all__ = [
     "Registry",
     "api_form",
     "apply_setting",
+    "check_types",
     "execute",
     "read_workflow",
     "to_graph",

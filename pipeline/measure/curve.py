@@ -19,7 +19,7 @@ its 8-fold magnification gives a gain of 8.2 +- 0.4 along the pattern of the mag
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -34,9 +34,10 @@ from ..clip import CHUNK, Clip, ClipInfo, check_index
 from ..progress import Progress, silent
 from .flow import MIN_SIDE, DisplacementEstimator, dense_displacement
 from .grid import GRID, face_grid
-from .modes import FieldSpool, dominant_mode
+from .modes import FieldSpool, Vectors, Weighted, dominant_mode, noise_variance
 
 Values = NDArray[np.float64]
+Watch = Callable[[Tensor, Tensor, Tensor, FaceBox], None]
 
 SAME_PATTERN = 0.2
 """Cosine of two modes from which on the sign of one says something about the sign of the other."""
@@ -138,16 +139,26 @@ class CurveBuilder:
         grids = face_grid(fields_px, fields_box or self._box)
         self._spool.append(grids.reshape(len(grids), -1))
 
-    def finish(self, *, like: MotionCurve | None = None, along: MotionCurve | None = None) -> MotionCurve:
-        """The curve of all fields so far.
+    def finish(
+        self,
+        *,
+        like: MotionCurve | None = None,
+        along: MotionCurve | None = None,
+        region: Values | None = None,
+    ) -> MotionCurve:
+        """The curve of all fields so far; may be asked for again, with another ``region``.
 
         Its peak is positive; with ``like`` its sign is that of another curve (see `MotionCurve.signed_like`); with
         ``along`` sign and weights are those of another curve, and ``mode`` still shows what this clip does itself.
+        ``region`` ``(GRID, GRID)`` in [0, 1] says where to look (`grid.mask_grid`); not given, everywhere in the box.
         """
         if len(self._spool) == 0:
             raise MagPlusError("The motion of a clip without frames cannot be measured. Give at least one frame.")
         check_index(self._reference, len(self._spool), "The clip to measure")
-        found = dominant_mode(self._spool)
+        looked_at: Vectors = self._spool
+        if region is not None:
+            looked_at = Weighted(self._spool, np.broadcast_to(region, (2, GRID, GRID)).reshape(-1))
+        found = dominant_mode(looked_at)
         mode = found.vector.reshape(2, GRID, GRID)
         if along is not None and (mode * along.mode).sum() < 0:
             mode = -mode
@@ -170,6 +181,20 @@ class CurveBuilder:
         if curve.peak_pct_face < 0:
             curve = curve.reversed()
         return curve if like is None else curve.signed_like(like)
+
+    def magnitude_pct_face(self, region: Values | None = None) -> Values:
+        """Length of the motion of each frame, whatever its direction: root mean square over the region or the box.
+
+        Noise makes lengths longer, never shorter. What it adds on average, that of a frame and that of the reference,
+        is taken away from the mean squares.
+        """
+        share = np.ones((GRID, GRID)) if region is None else region
+        weights = np.broadcast_to(share / max(float(share.sum()), 1e-12), (2, GRID, GRID)).reshape(-1)
+        squares = np.concatenate([rows**2 @ weights for rows in self._spool.chunks()])
+        noise = 2 * float(weights @ np.broadcast_to(noise_variance(self._spool), weights.shape))
+        found = np.sqrt(np.maximum(squares - noise, 0))
+        found[self._reference] = 0.0
+        return found
 
 
 def _weights(mode: Values, noise: Values) -> Values:
@@ -232,16 +257,37 @@ def measure_clip(
     Only the surroundings of the box are looked at. ``like`` and ``along`` as in `CurveBuilder.finish`. Ticks once per
     frame as the stage "measure".
     """
+    with CurveBuilder(box=box, rate=clip.info.rate, reference=reference) as builder:
+        view_clip(clip, box, builder, reference=reference, estimator=estimator, progress=progress)
+        return builder.finish(like=like, along=along)
+
+
+def view_clip(
+    clip: Clip,
+    box: FaceBox,
+    builder: CurveBuilder,
+    *,
+    reference: int,
+    estimator: DisplacementEstimator,
+    watch: Watch | None = None,
+    progress: Progress = silent,
+) -> None:
+    """Give ``builder`` the displacement of every frame around ``box``; ticks as `measure_clip`.
+
+    ``watch`` is shown everything: reference and frame ``(3, h, w)``, displacement ``(1, 2, h, w)``, the box in them.
+    """
     view = _View.around(box, clip.info)
     first = view.of(clip.frame(reference)[None])[0]
     done = 0
-    with CurveBuilder(box=box, rate=clip.info.rate, reference=reference) as builder:
-        for frames in clip.chunks(CHUNK):
-            for frame in frames:  # one at a time, so that a cancelled run stops within one frame
-                builder.append(estimator(first, view.of(frame[None])), fields_box=view.box)
-                done += 1
-                progress("measure", done, clip.info.count, frame)
-        return builder.finish(like=like, along=along)
+    for frames in clip.chunks(CHUNK):
+        for frame in frames:  # one at a time, so that a cancelled run stops within one frame
+            seen = view.of(frame[None])
+            fields = estimator(first, seen)
+            builder.append(fields, fields_box=view.box)
+            if watch is not None:
+                watch(first, seen[0], fields, view.box)
+            done += 1
+            progress("measure", done, clip.info.count, frame)
 
 
 def whole_frame_box(info: ClipInfo) -> FaceBox:

@@ -128,7 +128,7 @@ def _full_size(first: Plane, second: Plane) -> Plane:
     """A pyramid for the bulk of the motion, then passes at full size for what its window smoothed away."""
     flow = _farneback(first, second, levels=LEVELS, iterations=ITERATIONS)
     for _ in range(PASSES):
-        flow += _farneback(first, _moved_back(second, flow, first), levels=1, iterations=1)
+        flow += _farneback(first, moved_back(second, flow, first), levels=1, iterations=1)
     return flow
 
 
@@ -149,7 +149,7 @@ def _prefilter() -> Plane:
     return (taps / taps.sum()).astype(np.float32)
 
 
-def _moved_back(picture: Plane, flow: Plane, first: Plane) -> Plane:
+def moved_back(picture: Plane, flow: Plane, first: Plane) -> Plane:
     """``picture`` ``(H, W)`` read at every pixel plus ``flow`` ``(H, W, 2)`` by cubic B-splines.
 
     Where that lies outside the picture the result is ``first``, so that nothing further is found there. The 4 x 4

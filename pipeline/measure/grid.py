@@ -22,21 +22,30 @@ def face_grid(fields_px: Tensor, box: FaceBox) -> NDArray[np.float32]:
     The cells divide the box evenly; both the cells and the vectors are in the axes of the face (x along its width,
     y along its height). Samples outside the picture are left out of a cell's mean; a cell entirely outside is 0.
     """
-    fields = fields_px.detach().float()
-    height, width = fields.shape[-2:]
+    return _turned(_cell_means(fields_px, box), -box.angle_deg) * np.float32(100 / box.width)
+
+
+def mask_grid(mask: Tensor, box: FaceBox) -> NDArray[np.float64]:
+    """A mask ``(H, W)`` as cell means ``(GRID, GRID)`` on the same cells."""
+    return _cell_means(mask[None, None], box)[0, 0].astype(np.float64)
+
+
+def _cell_means(planes: Tensor, box: FaceBox) -> NDArray[np.float32]:
+    """``(N, C, H, W)`` as ``(N, C, GRID, GRID)``."""
+    planes = planes.detach().float()
+    height, width = planes.shape[-2:]
     across = max(1, math.ceil(max(box.width, box.height) / GRID))
     x, y = _sample_points(box, GRID * across)
     # align_corners=True: -1 and 1 are the centres of the outermost pixels, as in FaceBox coordinates
     scale = torch.tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)], dtype=torch.float64)
-    points = (torch.from_numpy(np.stack([x, y], axis=-1)) * scale - 1).float().to(fields.device)
+    points = (torch.from_numpy(np.stack([x, y], axis=-1)) * scale - 1).float().to(planes.device)
     sampled = F.grid_sample(
-        fields, points.expand(len(fields), -1, -1, -1), mode="bilinear", padding_mode="border", align_corners=True
+        planes, points.expand(len(planes), -1, -1, -1), mode="bilinear", padding_mode="border", align_corners=True
     )
     inside = torch.from_numpy((x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)).float()
-    inside = inside.to(fields.device)
+    inside = inside.to(planes.device)
     part = F.avg_pool2d(inside[None, None], across)
-    cells = F.avg_pool2d(sampled * inside, across) / part.clamp(min=1e-9)
-    return _turned(cells.cpu().numpy(), -box.angle_deg) * np.float32(100 / box.width)
+    return (F.avg_pool2d(sampled * inside, across) / part.clamp(min=1e-9)).cpu().numpy()
 
 
 def _sample_points(box: FaceBox, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,31 @@ class FieldSpool:
         self._file.close()
 
 
+class Vectors(Protocol):
+    """A long sequence of vectors that can be read any number of times."""
+
+    def __len__(self) -> int: ...
+
+    def chunks(self) -> Iterator[Vector]:
+        """All vectors in order, ``(n, length)``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Vectors whose entries are each multiplied by a number of their own."""
+
+    vectors: Vectors
+    weights: Vector
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def chunks(self) -> Iterator[Vector]:
+        """All vectors in order."""
+        return (rows * self.weights for rows in self.vectors.chunks())
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mode:
     """Unit vector of the largest variance over time (zero if there is none) and its share of the variance.
@@ -61,7 +87,7 @@ class Mode:
     noise: Vector
 
 
-def dominant_mode(spool: FieldSpool, *, exact_rows: int = EXACT_ROWS) -> Mode:
+def dominant_mode(spool: Vectors, *, exact_rows: int = EXACT_ROWS) -> Mode:
     """First right singular vector of the vectors in ``spool`` less their mean.
 
     Exact up to ``exact_rows`` vectors. Longer sequences take power iteration, which reads the spool once a step and
@@ -79,10 +105,10 @@ def dominant_mode(spool: FieldSpool, *, exact_rows: int = EXACT_ROWS) -> Mode:
         vector = _by_power_iteration(spool, mean, farthest)
     along = sum(float((((rows - mean) @ vector) ** 2).sum()) for rows in spool.chunks())
     # vector = (sum of s(t) x data(t)) / along with sum of s^2 = along: white noise arrives divided by sqrt(along)
-    return Mode(vector=vector, explained=min(along / energy, 1.0), noise=_noise_variance(spool) / along)
+    return Mode(vector=vector, explained=min(along / energy, 1.0), noise=noise_variance(spool) / along)
 
 
-def _energy(spool: FieldSpool, mean: Vector) -> tuple[float, Vector]:
+def _energy(spool: Vectors, mean: Vector) -> tuple[float, Vector]:
     """Sum of squares about the mean, and the vector with the largest share of it."""
     total, largest, farthest = 0.0, -1.0, mean
     for rows in spool.chunks():
@@ -94,7 +120,7 @@ def _energy(spool: FieldSpool, mean: Vector) -> tuple[float, Vector]:
     return total, farthest
 
 
-def _noise_variance(spool: FieldSpool) -> Vector:
+def noise_variance(spool: Vectors) -> Vector:
     """Variance of each entry's white noise over time, from second differences, which have 6 times that."""
     total, count = np.zeros(1), 0
     tail = np.zeros((0, 1))
@@ -112,7 +138,7 @@ def _exact(matrix: Vector) -> Vector:
     return _unit(left[:, -1] @ matrix)
 
 
-def _by_power_iteration(spool: FieldSpool, mean: Vector, start: Vector) -> Vector:
+def _by_power_iteration(spool: Vectors, mean: Vector, start: Vector) -> Vector:
     vector = _unit(start)
     for _ in range(ITERATIONS):
         product = np.zeros_like(vector)

@@ -11,11 +11,12 @@ from typing import Any
 
 from .compare import MotionComparison
 from .curve import MotionCurve
+from .regions import RegionMotion
 
 
 def curve_report(curve: MotionCurve) -> dict[str, Any]:
     """A curve for ``json.dumps``: plain numbers and lists, None for what is not known. The mode is left out."""
-    return _plain(
+    return plain(
         {
             "rate": str(curve.rate),
             "frames": len(curve.values_pct_face),
@@ -35,7 +36,7 @@ def curve_report(curve: MotionCurve) -> dict[str, Any]:
 
 def comparison_report(comparison: MotionComparison) -> dict[str, Any]:
     """A comparison for ``json.dumps``; None, with ``reason`` in words, for what cannot be told."""
-    return _plain(asdict(comparison))
+    return plain(asdict(comparison))
 
 
 def curve_csv(curves: Sequence[tuple[str, MotionCurve]]) -> str:
@@ -59,12 +60,27 @@ def _cells(curve: MotionCurve, frame: int) -> tuple[str, str]:
     return f"{curve.values_pct_face[frame]:.6g}", f"{curve.values_px[frame]:.6g}"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Numbers as int or finite float, NaN and infinity as None: JSON knows neither."""
     if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
+        return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     return value
+
+
+def region_report(motion: RegionMotion) -> dict[str, Any]:
+    """The motion of a region for ``json.dumps``, its curve included."""
+    values = motion.values_pct_inter_ocular
+    return curve_report(motion.curve) | plain(
+        {
+            "direction_deg": motion.direction_deg,
+            "direction_share": math.hypot(*motion.direction),
+            "interval_pct_face": motion.interval_pct_face,
+            "magnitude_pct_face": motion.magnitude_pct_face.tolist(),
+            "inter_ocular_px": motion.inter_ocular_px,
+            "values_pct_inter_ocular": None if values is None else values.tolist(),
+        }
+    )

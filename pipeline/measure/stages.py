@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from torch import Tensor
 
 from ...models.geometry import FaceBox
 from ..clip import Clip
+from ..face.anatomy import FaceMap
 from ..progress import Progress, silent
-from .curve import MotionCurve, measure_clip
+from .curve import MotionCurve
 from .flow import DisplacementEstimator, dense_displacement
+from .quality import Quality, QualityWatch
+from .regions import FACE, RegionMotion, measure_regions
 
 STAGES = ("input", "magnified", "generated", "restored")
 """The chain in its order. The first two show the driving face, the others the portrait's."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StageMotion:
+    """One stage: its motion by region, and what else is to be said of it."""
+
+    regions: Mapping[str, RegionMotion]
+    quality: Quality | None = None
+
+    @property
+    def curve(self) -> MotionCurve:
+        """Of the whole face."""
+        return self.regions[FACE].curve
 
 
 def measure_stages(
@@ -31,14 +48,42 @@ def measure_stages(
     the input is measured along the magnified clip and the restored clip along the generated one, where those are
     there; the generated clip keeps a pattern of its own, with the sign of the driver's. Ticks under the name ``stage``.
     """
+    found = examine_stages(
+        clips, boxes, {}, reference=reference, estimator=estimator, stage=stage, quality=False, progress=progress
+    )
+    return {name: one.curve for name, one in found.items()}
 
-    def measure(name: str, *, like: MotionCurve | None = None, along: MotionCurve | None = None) -> MotionCurve | None:
+
+def examine_stages(
+    clips: Mapping[str, Clip],
+    boxes: Mapping[str, FaceBox],
+    faces: Mapping[str, FaceMap],
+    *,
+    reference: int = 0,
+    estimator: DisplacementEstimator = dense_displacement,
+    stage: str = "measure",
+    quality: bool = True,
+    progress: Progress = silent,
+) -> dict[str, StageMotion]:
+    """The same with the regions of those stages whose face is known, and with their `Quality`."""
+
+    def measure(name: str, *, like: StageMotion | None = None, along: StageMotion | None = None) -> StageMotion | None:
         clip = clips.get(name)
         if clip is None:
             return None
-        return measure_clip(
-            clip, boxes[name], reference=reference, estimator=estimator, like=like, along=along, progress=tick
+        watch = QualityWatch() if quality else None
+        regions = measure_regions(
+            clip,
+            boxes[name],
+            faces.get(name),
+            reference=reference,
+            estimator=estimator,
+            like=like.regions if like else None,
+            along=along.regions if along else None,
+            watch=watch,
+            progress=tick,
         )
+        return StageMotion(regions=regions, quality=watch.finish() if watch else None)
 
     def tick(_: str, done: int, total: int | None, preview: Tensor | None = None) -> None:
         progress(stage, done, total, preview)
@@ -49,4 +94,4 @@ def measure_stages(
     generated = measure("generated", like=driver)
     restored = measure("restored", along=generated, like=driver)
     found = zip(STAGES, (first, magnified, generated, restored), strict=True)
-    return {name: curve for name, curve in found if curve is not None}
+    return {name: one for name, one in found if one is not None}

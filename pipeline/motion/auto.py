@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from ...models.contracts import Magnifier
@@ -14,10 +15,10 @@ from ...models.registry import needs_displacement
 from ..clip import Clip
 from ..face.sides import Sides
 from ..log import log
-from ..measure import MotionComparison, compare, measure_clip, measure_stages, whole_frame_box
+from ..measure import MotionComparison, MotionCurve, compare, measure_clip, measure_stages, whole_frame_box
 from ..progress import Progress, silent
-from .calibrate import choose_alpha
-from .demagnify import check_intensity, demagnify, demagnify_onto, factor_for
+from .calibrate import Calibration, Target, choose_alpha
+from .demagnify import check_intensity, demagnify, demagnify_onto, factor_for, gain_of
 from .magnify import check_alpha, estimator_of, measuring
 
 
@@ -31,14 +32,46 @@ def choose(
     progress: Progress = silent,
 ) -> float:
     """Alpha that brings the motion in ``box`` to ``target_pct_face``, see `choose_alpha`. No box: the whole picture."""
+    target = Target(pct_face=target_pct_face)
+    return calibrate(clip, box, magnifier=magnifier, target=target, reference=reference, progress=progress)[0].alpha
+
+
+def calibrate(
+    clip: Clip,
+    box: FaceBox | None,
+    *,
+    magnifier: Magnifier,
+    target: Target,
+    reference: int = 0,
+    progress: Progress = silent,
+) -> tuple[Calibration, MotionCurve]:
+    """The same with its reason, and the curve that it was read from."""
     if box is None:
         log.warning("alpha auto: no face box, so the whole picture is measured. Give a box or a mask for a better fit.")
     estimator = estimator_of(measuring(magnifier))
     box = box or whole_frame_box(clip.info)
     curve = measure_clip(clip, box, reference=reference, estimator=estimator, progress=progress)
-    chosen = choose_alpha(curve, target_pct_face=target_pct_face, allowed=magnifier.alpha_range)
+    chosen = choose_alpha(curve, target_pct_face=target.pct_face, allowed=magnifier.alpha_range, origin=target.origin)
     log.info("alpha %.4g: %s", chosen.alpha, chosen.reason)
-    return chosen.alpha
+    return chosen, curve
+
+
+CALMEST = -1
+"""Stands for the frame that `calmest` finds, where a reference frame is asked for by number."""
+
+
+def calmest(clip: Clip, box: FaceBox | None, *, magnifier: Magnifier, progress: Progress = silent) -> int:
+    """The frame to take for neutral: that whose motion is nearest to the clip's median.
+
+    A micro-expression lasts a few frames, so most of a clip shows the face at rest, while the first frame may catch it
+    in a blink. Told by the curve of the motion in ``box`` (the face in frame 0; None: the whole picture).
+    """
+    box = box or whole_frame_box(clip.info)
+    curve = measure_clip(clip, box, estimator=estimator_of(measuring(magnifier)), progress=progress)
+    values = curve.values_pct_face
+    found = int(np.abs(values - np.median(values)).argmin())
+    log.info("calmest frame: %d, %.3f %% of the face width from frame 0", found, values[found])
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +114,11 @@ def restore(
     to_portrait = None if portrait is None else _to_portrait(generated, portrait, sides)
     if alpha is None:
         found = measured_gain(generated, magnifier, evidence, sides, reference=reference, progress=progress)
-        gain = 1 / factor_for(found)
-        log.info("measured gain %.4g, so the factor is %.4g", gain, intensity / gain)
+        gain, factor = gain_of(found), factor_for(found, intensity, allowed=magnifier.alpha_range)
+        log.info("measured gain %.4g, so the factor is %.4g", gain, factor)
     else:
         check_alpha(alpha, magnifier.alpha_range)
-        gain = alpha
-    factor = intensity / gain
+        gain, factor = alpha, intensity / alpha
     if portrait is None or sides is None or to_portrait is None:
         box = evidence.generated_box or (sides.box_on_square(generated.info) if sides else None)
         chunks = demagnify(generated, magnifier, factor=factor, reference=reference, progress=progress)

@@ -31,6 +31,11 @@ class Band:
     low_hz: float = 0.0
     high_hz: float | None = None
 
+    @classmethod
+    def between(cls, low_hz: float, high_hz: float) -> Band | None:
+        """The band of two numbers of which 0 leaves an end open; None where both do."""
+        return cls(low_hz=low_hz, high_hz=high_hz or None) if low_hz or high_hz else None
+
     def taps(self, rate: Fraction) -> list[float]:
         """Right half of the symmetric kernel, centre first: a windowed sinc (Hamming).
 

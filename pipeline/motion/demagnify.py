@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...models.contracts import DisplacementMagnifier, Magnifier
+from ...models.contracts import AlphaRange, DisplacementMagnifier, Magnifier
 from ...models.errors import MagPlusError
 from ...models.geometry import Similarity
 from ...models.sampling import spline_coefficients
@@ -19,15 +20,35 @@ from ..progress import Progress, silent
 from .magnify import check_alpha, magnify
 
 INTENSITY_MAX = 10.0
+ANY = AlphaRange(low=0.0, high=math.inf)
 
 
-def factor_for(comparison: MotionComparison, intensity: float = 1.0) -> float:
+def factor_for(comparison: MotionComparison, intensity: float = 1.0, *, allowed: AlphaRange = ANY) -> float:
     """Factor that brings a generated clip to ``intensity`` times the motion of its original.
 
     It is the inverse of the gain that was measured, not of the alpha that was asked for, so that whatever the backbone
     did to the motion's size is undone too.
     """
     check_intensity(intensity)
+    gain = gain_of(comparison)
+    factor = intensity / gain
+    if factor > allowed.high:
+        raise MagPlusError(
+            f"The generated clip moves only {gain:.2g} times as much as the original: to reach intensity "
+            f"{intensity:g} its motion would have to be enlarged {factor:.3g} times, and the magnifier takes "
+            f"{allowed.high:g} at most. Magnify the driving clip more, lower the intensity, or take another generator."
+        )
+    if 0 < factor < allowed.low:
+        raise MagPlusError(
+            f"The generated clip moves {gain:.3g} times as much as the original: to reach intensity "
+            f"{intensity:g} its motion would have to be scaled by {factor:.2g}, and the magnifier takes "
+            f"{allowed.low:.3g} at least. Magnify the driving clip less."
+        )
+    return factor
+
+
+def gain_of(comparison: MotionComparison) -> float:
+    """The measured gain, above 0; an error that says why there is none."""
     if comparison.gain is None:
         raise MagPlusError(f"The factor cannot be measured: {comparison.reason} Give alpha as a number.")
     if comparison.gain <= 0:
@@ -35,7 +56,7 @@ def factor_for(comparison: MotionComparison, intensity: float = 1.0) -> float:
             f"The generated clip moves against the original (gain {comparison.gain:.2f}), so there is nothing to scale "
             "back. Check that both clips belong together and share the reference frame, or give alpha as a number."
         )
-    return intensity / comparison.gain
+    return comparison.gain
 
 
 def check_intensity(intensity: float) -> None:

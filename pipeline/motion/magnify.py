@@ -110,10 +110,11 @@ def measuring(magnifier: Magnifier) -> DisplacementMagnifier:
 
 
 def estimator_of(magnifier: DisplacementMagnifier) -> Callable[[Tensor, Tensor], Tensor]:
-    """The magnifier's displacement as ``(reference, frames) -> displacement``.
+    """The magnifier's displacement as ``(reference, frames) -> displacement``, by its ``measurer`` if it has one.
 
     The last two references stay prepared: two clips can be read in step.
     """
+    magnifier = getattr(magnifier, "measurer", lambda: magnifier)()
     prepared: list[tuple[Tensor, object]] = []
 
     @torch.no_grad()

@@ -8,14 +8,16 @@ from itertools import zip_longest
 import torch
 from torch import Tensor
 
-from ...models.contracts import Magnifier
+from ...models.contracts import FlowEstimator, Magnifier
 from ...models.errors import MagPlusError
 from ..clip import Clip
+from ..measure import FARNEBACK, displacement_by
 from ..motion.magnify import magnify
 from ..progress import Progress, silent
 from .compare import Panel, grid_frames
+from .heat import heat_panels
 
-SIDE_BY_SIDE, WIPE, DIFFERENCE = VIEWS = ("side by side", "wipe", "signed difference")
+SIDE_BY_SIDE, WIPE, DIFFERENCE, HEAT_MAP = VIEWS = ("side by side", "wipe", "signed difference", "flow heat-map")
 
 LINE_PX = 2
 
@@ -32,17 +34,25 @@ def compare_views(
     gain: float = 10.0,
     panel_height: int = 256,
     reference: int = 0,
+    heat_scale_px: float = 1.0,
+    estimator: FlowEstimator = FARNEBACK,
     progress: Progress = silent,
 ) -> Iterator[Tensor]:
     """Chunks ``(n, 3, H, W)`` that show labelled clips; ``inspection`` above 1 adds a row with the motion times that.
 
-    Wipe and difference relate every other clip to the first one, and need clips of one size.
+    Wipe and difference relate every other clip to the first one, and need clips of one size. The heat-map shows how far
+    each place has moved since the reference frame, by ``estimator``, all clips on one scale that ends at
+    ``heat_scale_px`` px of the clip.
     """
     if view not in VIEWS:
         raise MagPlusError(f"There is no view '{view}'. Choose one of: {', '.join(VIEWS)}.")
-    if view != SIDE_BY_SIDE:
+    if view in (WIPE, DIFFERENCE):
         _check_alike(clips, view)
-    rows = [_panels([(label, clip.chunks()) for label, clip in clips], view, position, gain)]
+    if view == HEAT_MAP:
+        by = displacement_by(estimator)
+        rows = [heat_panels(clips, by, scale_px=heat_scale_px, reference=reference, height=panel_height)]
+    else:
+        rows = [_panels([(label, clip.chunks()) for label, clip in clips], view, position, gain)]
     if inspection > 1:
         enlarged = [
             (
@@ -51,7 +61,7 @@ def compare_views(
             )
             for label, clip in clips
         ]
-        rows.append(_panels(enlarged, view, position, gain))
+        rows.append(_panels(enlarged, SIDE_BY_SIDE if view == HEAT_MAP else view, position, gain))
     done, total = 0, clips[0][1].info.count
     for chunk in grid_frames(rows, panel_height=panel_height):
         for frame in chunk:

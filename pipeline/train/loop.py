@@ -96,7 +96,7 @@ class Trainer:
         network = self.network
         state = network.prepare_pairs(batch.reference, batch.alpha)
         found = network.estimates(state, batch.frame)
-        losses = {"flow": flow_loss(found, batch.displacement), "gain": 0.5 * gain_loss(found[0], batch.displacement)}
+        losses = {"flow": flow_loss(found, batch.displacement), "gain": 1.5 * gain_loss(found[0], batch.displacement)}
         if self.step < self.recipe.flow_part * self.recipe.steps or network.refiner is None:
             return losses
         joint = self.step % self.recipe.joint_every == 0

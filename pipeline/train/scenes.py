@@ -56,7 +56,7 @@ def render_batch(seed: tuple[int, ...], count: int, size_px: int, condition: Con
 
 
 def _scene(rng: Rng, size: int, wanted: Condition) -> tuple[Tensor, Tensor, Tensor, Tensor, float]:
-    alpha = wanted.alpha if wanted.alpha is not None else 2.0 ** rng.uniform(-5 if rng.uniform() < 0.3 else -3, 5)
+    alpha = wanted.alpha if wanted.alpha is not None else _factor(rng)
     motion = _sized(rng, random_motion(rng, size), size, alpha, wanted)
     places = grid(size)
     pictures = _pictures(random_texture(rng, size), motion, alpha, places)
@@ -72,11 +72,17 @@ def _scene(rng: Rng, size: int, wanted: Condition) -> tuple[Tensor, Tensor, Tens
     return reference, frame, truth, displacement.T.reshape(2, size, size), alpha
 
 
+def _factor(rng: Rng) -> float:
+    """Alpha from 1/32 to 32, but for the neighbourhood of 1, where there is little to do."""
+    octaves = rng.uniform(0.5, 5)
+    return 2.0 ** (octaves if rng.uniform() < 0.6 else -octaves)
+
+
 def _sized(rng: Rng, motion: Motion, size: int, alpha: float, wanted: Condition) -> Motion:
     """The motion with a size for input and output that neither folds nor leaves the range to be learned."""
     if wanted.output_px is None and rng.uniform() < 0.05:
         return motion.times(0.0)
-    largest = wanted.output_px or math.exp(rng.uniform(math.log(0.4), math.log(8.0)))
+    largest = wanted.output_px or math.exp(rng.uniform(math.log(0.4), math.log(8.0 if alpha > 1 else 12.0)))
     unit = MAX_STRAIN / strain(motion, size)
     return motion.times(min(largest, unit) / max(alpha, 1.0))
 
@@ -97,7 +103,7 @@ def _degraded(rng: Rng, clean: Tensor, alpha: float, wanted: Condition) -> tuple
     """Reference, frame and truth as a camera gives them; the truth knows light and blur, but no noise."""
     noise = wanted.noise
     if noise is None:
-        noise = 0.0 if rng.uniform() < 0.25 else math.exp(rng.uniform(math.log(0.002), math.log(0.05)))
+        noise = 0.0 if rng.uniform() < 0.25 else math.exp(rng.uniform(math.log(0.003), math.log(0.07)))
     eight_bit = wanted.eight_bit if wanted.eight_bit is not None else bool(rng.uniform() < 0.6)
     if not wanted.plain:
         if rng.uniform() < 0.2:
@@ -106,7 +112,7 @@ def _degraded(rng: Rng, clean: Tensor, alpha: float, wanted: Condition) -> tuple
             clean = _light(rng, clean, alpha)
     clean = clean.clamp(0, 1)
     seen = (clean[:2] + noise * torch.from_numpy(rng.standard_normal(clean[:2].shape)).float()).clamp(0, 1)
-    if not wanted.plain and rng.uniform() < 0.1:
+    if not wanted.plain and rng.uniform() < 0.2:
         quality = int(rng.integers(60, 98))
         seen = torch.stack([_jpeg(picture, quality) for picture in seen])
     elif eight_bit:

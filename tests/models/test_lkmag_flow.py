@@ -16,7 +16,7 @@ def picture(push):
 
 def test_its_values_are_the_magnifiers():
     first, second = torch.cat([picture(0), picture(1)]), torch.cat([picture(0.5), picture(-2)])
-    magnifier = arch.builtin()
+    magnifier = arch.prior()
     expected = [magnifier.displacement(magnifier.prepare(a), b[None]) for a, b in zip(first, second, strict=True)]
     flow = LucasKanadeFlow().flow(first, second.requires_grad_())
     assert torch.allclose(flow, torch.cat(expected), atol=1e-6)

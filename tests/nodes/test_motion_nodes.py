@@ -68,6 +68,30 @@ def test_boxes_from_numbers_and_from_other_nodes_agree(pack, small):
     assert first[3] == second[3] == BOX
 
 
+def test_only_a_band_of_frequencies(pack, small):
+    given = {"images": small, "alpha_mode": "number", "alpha": 4.0, "fps": 50.0}
+    whole = pack.run("MagPlusMagnify", **given)[0]
+    fast = pack.run("MagPlusMagnify", **given, band_low_hz=20.0)[0]
+    slow = pack.run("MagPlusMagnify", **given, band_high_hz=20.0)[0]
+    changed = [float((images - small).abs().mean()) for images in (whole, fast, slow)]
+    assert changed[1] < 0.5 * changed[0], "a push over 9 frames is slow"
+    assert changed[2] > 0.7 * changed[0]
+    with pytest.raises(pack.error, match="50 frames per second show frequencies up to 25 Hz"):
+        pack.run("MagPlusMagnify", **given, band_low_hz=30.0)
+
+
+def test_the_calmest_frame_is_found_and_told_to_the_nodes_that_follow(pack, small):
+    peak, rest = small[4:5], small[:1]
+    noise = 0.002 * torch.randn(7, *small.shape[1:])
+    images = torch.cat([peak, rest, rest, rest, peak, rest, rest]) + noise
+    given = {"alpha_mode": "number", "alpha": 4.0, "reference_index": -1}
+    magnified, _, reference, _ = pack.run("MagPlusMagnify", images=images, face_box=BOX, **given)
+    assert reference in (1, 2, 3, 5, 6)
+    assert torch.equal(magnified[reference], images[reference])
+    with pytest.raises(pack.error, match=f"reference frame {reference}, here it is frame 0"):
+        pack.run("MagPlusMagnify", images=magnified, alpha_mode="number", alpha=1.0)
+
+
 def test_a_mask_keeps_the_inputs_pixels(pack, small):
     mask = torch.zeros(1, 72, 64)
     mask[:, 20:50, 20:50] = 1
@@ -155,7 +179,7 @@ def test_de_magnify_closes_the_loop(pack, small, portrait, chain):
     assert gain == pytest.approx(chain["alpha"], rel=0.1)
     assert torch.equal(images[0], portrait[0])
     assert face_box == pytest.approx(PORTRAIT_BOX | {"angle": 0.0})
-    plot, report, found = pack.run(
+    plot, report, found, *_ = pack.run(
         "MagPlusMotionReport", fps=100.0, input_clip=small, magnified_clip=chain["magnified"],
         generated_clip=chain["frames"], restored_clip=images, crop=chain["crop"], restored_box=face_box,
     )  # fmt: skip
@@ -214,7 +238,7 @@ def test_a_square_portrait_is_not_taken_for_the_generators_square(pack, small, c
 
 
 def test_report_without_motion_to_compare(pack, small):
-    _, report, gain = pack.run("MagPlusMotionReport", generated_clip=small)
+    _, report, gain, *_ = pack.run("MagPlusMotionReport", generated_clip=small)
     assert math.isnan(gain)
     assert list(json.loads(report)["curves"]) == ["generated"]
     with pytest.raises(pack.error, match="nothing to report"):

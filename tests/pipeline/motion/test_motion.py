@@ -174,6 +174,16 @@ def test_a_still_original_gives_no_factor_and_says_why(clip):
         factor_for(compare(still, still), 11)
 
 
+def test_a_factor_that_no_magnifier_takes_says_what_to_change(clip):
+    original = measure_clip(clip, BOX)
+    louder = compare(original, measure_clip(joined(magnify(clip, arch.builtin(), alpha=5)), BOX, like=original))
+    with pytest.raises(MagPlusError, match=r"moves only 5 times .* Magnify the driving clip more"):
+        factor_for(louder, 2.0, allowed=AlphaRange(low=0.1, high=0.3))
+    with pytest.raises(MagPlusError, match=r"scaled by 0\.2, .* Magnify the driving clip less"):
+        factor_for(louder, 1.0, allowed=AlphaRange(low=0.5, high=2.0))
+    assert factor_for(louder, 0.0, allowed=AlphaRange(low=0.5, high=2.0)) == 0
+
+
 def test_on_the_portrait_only_motion_is_new():
     """`pixels=source`: a 256 px backbone picture moves a portrait of 1500 px, at the portrait's own resolution."""
     texture, small = synth.Texture(8, waves=10, shortest_px=24, longest_px=400), 256

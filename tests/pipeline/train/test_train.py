@@ -38,7 +38,7 @@ def test_the_inverse_of_a_motion_brings_every_point_to_its_pixel():
 
 def test_the_prior_finds_the_displacement_that_a_batch_claims():
     batch = render_batch((9,), 3, 64, Condition(alpha=4.0, noise=0.0, eight_bit=False, output_px=4.0, plain=True))
-    prior = arch.builtin()
+    prior = arch.prior()
     state = prior.prepare_pairs(batch.reference, batch.alpha)
     found = prior.displacement(state, batch.frame)
     error = (found - batch.displacement).square().sum(1).sqrt()
@@ -51,7 +51,7 @@ def test_the_prior_finds_the_displacement_that_a_batch_claims():
 def test_turned_scenes_keep_their_truth(turns, mirror):
     batch = render_batch((3,), 2, 48, Condition(alpha=2.0, noise=0.0, eight_bit=False, output_px=3.0, plain=True))
     other = turned(batch, torch.tensor([1, 0]), turns, mirror)
-    prior = arch.builtin()
+    prior = arch.prior()
 
     def error(b):
         found = prior.displacement(prior.prepare_pairs(b.reference, b.alpha), b.frame)

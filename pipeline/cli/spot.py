@@ -1,0 +1,79 @@
+"""Spotting micro-expressions in a clip."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from ...models.errors import MagPlusError
+from ..face.anatomy import FaceMap
+from ..measure.annotations import read_annotations
+from ..measure.spot import SpotLimits
+from ..outputs import check_free, write_picture, write_text
+from ..spotting import spot_expressions
+from . import arguments as shared
+from .arguments import Parser
+from .console import ProgressBar
+
+
+def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
+    """Declare ``spot``."""
+    usual = SpotLimits()
+    parser = commands.add_parser("spot", help="find micro-expressions: onset, apex, offset, duration")
+    shared.add_input(parser, "--in", "clip to look at")
+    shared.add_face(parser, "in")
+    for flag, value, what in (
+        ("shortest-ms", usual.shortest_ms, "shortest event"),
+        ("longest-ms", usual.longest_ms, "longest event"),
+        ("prominence", usual.prominence, "how many times above the noise"),
+        ("least-pct-face", usual.least_pct_face, "least height, percent of the face width"),
+    ):
+        parser.add_argument(f"--{flag}", type=float, default=value, metavar="X", help=f"{what} ({value:g})")
+    parser.add_argument("--annotations", metavar="FILE.csv", help="onset, apex and offset to compare with")
+    shared.add_estimator(parser)
+    shared.add_reference(parser)
+    parser.add_argument("--plot", metavar="FILE.png", help="draw the curves and events")
+    parser.add_argument("--csv", metavar="FILE.csv", help="write the events as a table")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    parser.set_defaults(command=spot_command)
+
+
+def spot_command(arguments: argparse.Namespace) -> None:
+    """Clip in, events as JSON on stdout."""
+    targets = {flag: Path(name) for flag in ("plot", "csv") if (name := getattr(arguments, flag))}
+    for target in targets.values():
+        check_free(target, overwrite=arguments.overwrite)
+    limits = SpotLimits(
+        shortest_ms=arguments.shortest_ms,
+        longest_ms=arguments.longest_ms,
+        prominence=arguments.prominence,
+        least_pct_face=arguments.least_pct_face,
+    )
+    clip = shared.moving_clip_from(arguments)
+    annotated = read_annotations(_text(arguments.annotations), clip.info.rate) if arguments.annotations else ()
+    estimator, _ = shared.estimator_from(arguments)
+    box = shared.face_from(arguments, "in", clip)
+    found = spot_expressions(
+        clip,
+        box,
+        None if box is None else FaceMap.from_box(box),
+        limits=limits,
+        annotated=annotated,
+        reference=arguments.reference,
+        estimator=estimator,
+        progress=ProgressBar(),
+    )
+    sys.stdout.write(json.dumps(found.numbers, indent=2) + "\n")
+    if "plot" in targets:
+        write_picture(targets["plot"], found.plot)
+    if "csv" in targets:
+        write_text(targets["csv"], found.csv)
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MagPlusError(f"{path} cannot be read as a table: {error}. Give a CSV file in UTF-8.") from None

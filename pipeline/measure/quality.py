@@ -1,0 +1,126 @@
+"""What is wrong with a clip apart from the size of its motion: changed looks, a moving background, a moving head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...models.geometry import FaceBox
+from ...models.warp import box_window
+from ..face.anatomy import FaceMap, rigid_mask
+from .flow import moved_back
+from .grid import face_grid, mask_grid
+
+Values = NDArray[np.float64]
+
+LEVELS = 255.0
+LUMA = (0.299, 0.587, 0.114)
+FADE = 0.2
+"""How far from the box, in its half sides, a place counts as surroundings."""
+ODD, LEAST_LEVELS = 6.0, 1.0
+"""A frame looks wrong whose residual is so many robust deviations, and at least so many levels, above the median."""
+
+
+@dataclass
+class QualityWatch:
+    """Collects what `curve.view_clip` sees: frame, displacement and the face in both."""
+
+    residual: list[float] = field(default_factory=list)
+    surroundings: list[float] = field(default_factory=list)
+    pose: list[tuple[float, float]] = field(default_factory=list)
+    _rigid: Values | None = None
+    _places: tuple[Values, Values] | None = None
+
+    def __call__(self, first: Tensor, frame: Tensor, displacement: Tensor, box: FaceBox) -> None:
+        if self._places is None:
+            window = box_window(box, torch.zeros(1, 1, *first.shape[-2:]), FADE)[0, 0].double().numpy()
+            self._places = (window >= 1 - 1e-3).astype(np.float64), (window <= 1e-3).astype(np.float64)
+            self._rigid = mask_grid(rigid_mask(FaceMap.from_box(box), box, (first.shape[-2], first.shape[-1])), box)
+        before, after = _luma(first), _luma(frame)
+        flow = displacement[0].permute(1, 2, 0).contiguous().cpu().float().numpy()
+        face, around = self._places
+        self.residual.append(_rms(moved_back(after, flow, before) - before, face))
+        self.surroundings.append(_rms(after - before, around))
+        self.pose.append(_pose(face_grid(displacement, box)[0].astype(np.float64), self._rigid))
+
+    def finish(self) -> Quality:
+        """What was seen."""
+        shift, roll = np.array(self.pose).T
+        return Quality(
+            residual_levels=np.array(self.residual),
+            surroundings_levels=np.array(self.surroundings),
+            pose_pct_face=shift,
+            roll_deg=roll,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quality:
+    """Per frame, against the reference; levels of 255.
+
+    ``residual_levels`` is the root mean square of what is left of the difference inside the face once its motion is
+    taken away: changed looks, and noise. ``surroundings_levels`` is that of the plain difference around the face, where
+    nothing should move (NaN where the picture shows no surroundings). ``pose_pct_face`` and ``roll_deg`` are the motion
+    of what moves with the skull.
+    """
+
+    residual_levels: Values
+    surroundings_levels: Values
+    pose_pct_face: Values
+    roll_deg: Values
+
+    @property
+    def odd_frames(self) -> list[int]:
+        """Frames that look wrong."""
+        values = np.nan_to_num(self.residual_levels, nan=np.inf)
+        middle = float(np.median(values))
+        spread = 1.4826 * float(np.median(np.abs(values - middle)))
+        return np.flatnonzero(values > middle + max(ODD * spread, LEAST_LEVELS)).tolist()
+
+    def numbers(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "appearance_residual_levels": float(np.mean(self.residual_levels)),
+            "appearance_residual_worst_levels": float(np.max(self.residual_levels)),
+            "appearance_residual_worst_frame": int(np.argmax(self.residual_levels)),
+            "static_error_levels": float(np.mean(self.surroundings_levels)),
+            "pose_peak_pct_face": float(np.max(self.pose_pct_face)),
+            "roll_peak_deg": float(np.max(np.abs(self.roll_deg))),
+            "odd_frames": self.odd_frames,
+        }
+
+
+def psnr_db(picture: Tensor, other: Tensor) -> float:
+    """Peak signal to noise ratio of two pictures ``(3, H, W)`` in [0, 1]."""
+    error = float(((picture.float().cpu() - other.float().cpu()) ** 2).mean())
+    return float(-10 * np.log10(max(error, 1e-12)))
+
+
+def _luma(frame: Tensor) -> NDArray[np.float32]:
+    weights = torch.tensor(LUMA, device=frame.device).view(3, 1, 1)
+    return (frame.detach().float() * weights).sum(0).mul(LEVELS).cpu().contiguous().numpy()
+
+
+def _rms(values: NDArray[np.float32], where: Values) -> float:
+    total = float(where.sum())
+    return float(np.sqrt((values.astype(np.float64) ** 2 * where).sum() / total)) if total else float("nan")
+
+
+def _pose(grid: Values, rigid: Values | None) -> tuple[float, float]:
+    """Shift in percent of the face width, and roll in degrees, that fit a field ``(2, GRID, GRID)`` best."""
+    size = grid.shape[-1]
+    weight = np.sqrt(np.ones((size, size)) if rigid is None else rigid).reshape(-1)
+    if not weight.any():
+        return float("nan"), float("nan")
+    steps = (np.arange(size) + 0.5) / size * 100 - 50  # percent of the box
+    x, y = (axis.reshape(-1) for axis in np.meshgrid(steps, steps))
+    one, none = np.ones_like(x), np.zeros_like(x)
+    columns = [np.concatenate([u * weight, v * weight]) for u, v in ((one, none), (none, one), (x, y), (-y, x))]
+    wanted = (grid.reshape(2, -1) * weight).reshape(-1)
+    right, down, _, turn = np.linalg.lstsq(np.stack(columns, axis=1), wanted, rcond=None)[0]
+    return float(np.hypot(right, down)), float(np.degrees(turn))

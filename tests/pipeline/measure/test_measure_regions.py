@@ -1,0 +1,91 @@
+"""Regions move as they were made to, and what is wrong with a clip is told apart from how it moves."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+from magplus.models.geometry import FaceBox
+from magplus.pipeline.clip import TensorClip
+from magplus.pipeline.face.anatomy import FaceMap
+from magplus.pipeline.measure.grid import face_grid
+from magplus.pipeline.measure.quality import QualityWatch
+from magplus.pipeline.measure.regions import FACE, measure_regions
+from synth import Texture, bump, displacement, micro_motion, render, scaled, shift, total
+
+SIZE = (128, 128)
+BOX = FaceBox(cx=64, cy=64, width=110, height=118)
+MAP = FaceMap.from_box(BOX)
+BROWS = total(*(bump(*MAP.points[f"{side} brow"], 12, 0.0, -1.0) for side in ("left", "right")))
+MOUTH = bump(*MAP.points["right mouth corner"], 12, 0.8, -0.6)
+EARLY, LATE = micro_motion(13, 0.35, 0.12), micro_motion(13, 0.65, 0.12)
+
+
+def faces(size_px):
+    """Brows and mouth corner move one after the other, by so many px."""
+    texture = Texture(5)
+    fields = [
+        total(scaled(BROWS, float(size_px * a)), scaled(MOUTH, float(size_px * b)))
+        for a, b in zip(EARLY, LATE, strict=True)
+    ]
+    return torch.stack([render(texture, field, *SIZE) for field in fields])
+
+
+@pytest.mark.parametrize("size_px", [0.1, 0.5])
+def test_each_region_has_the_course_of_its_own(size_px):
+    found = measure_regions(TensorClip(faces(size_px), Fraction(50)), BOX, MAP, regions=("brows", "mouth"))
+    assert list(found) == [FACE, "brows", "mouth"]
+    for name, field, course in (("brows", BROWS, EARLY), ("mouth", MOUTH, LATE)):
+        motion = found[name]
+        grid = face_grid(displacement(field, *SIZE)[None], BOX)[0]
+        truth = size_px * float((grid * motion.curve.weights).sum()) * BOX.width / 100 * course
+        assert truth.max() > 0.5 * size_px
+        assert np.abs(motion.curve.values_px - truth).max() < max(0.03 * truth.max(), 0.01)
+    assert found["brows"].direction_deg == pytest.approx(-90, abs=4)
+    assert found["mouth"].direction_deg == pytest.approx(-37, abs=6)
+    assert np.hypot(*found["brows"].direction) > 0.95
+
+
+def test_magnitude_has_no_sign_and_eyes_need_landmarks():
+    landmarks = FaceMap(points=MAP.points, measured=True)
+    found = measure_regions(TensorClip(faces(0.5)), BOX, landmarks, regions=("brows",))["brows"]
+    assert found.magnitude_pct_face.min() >= 0
+    assert found.magnitude_pct_face.argmax() == EARLY.argmax()
+    assert found.values_pct_inter_ocular == pytest.approx(found.curve.values_px * 100 / MAP.inter_ocular_px)
+    assert measure_regions(TensorClip(faces(0.5)[:3]), BOX, None).keys() == {FACE}
+
+
+def watched(frames, box=BOX):
+    watch = QualityWatch()
+    measure_regions(TensorClip(frames), box, None, watch=watch)
+    return watch.finish()
+
+
+def test_motion_is_no_change_of_looks_but_a_changed_face_is():
+    moving = faces(0.5)
+    calm = watched(moving)
+    plain = float((moving[4] - moving[0]).square().mean().sqrt()) * 255
+    assert calm.residual_levels.max() < 0.3 * plain
+    assert calm.odd_frames == []
+    strange = moving.clone()
+    strange[7, :, 50:80, 50:80] *= 0.8
+    assert watched(strange).odd_frames == [7]
+
+
+def test_the_head_is_told_from_the_face():
+    texture = Texture(5)
+    nod = torch.stack([render(texture, shift(0.0, 1.1 * s), *SIZE) for s in (0.0, 0.5, 1.0)])
+    moved = watched(nod)
+    assert moved.pose_pct_face == pytest.approx([0, 0.5, 1.0], abs=0.03)
+    assert watched(faces(0.5)).pose_pct_face.max() < 0.15
+    assert np.abs(moved.roll_deg).max() < 0.05
+
+
+def test_what_changes_around_the_face_is_told():
+    texture, box = Texture(5), FaceBox(cx=64, cy=64, width=64, height=64)
+    inside, everywhere = (
+        watched(torch.stack([render(texture, scaled(field, s), *SIZE) for s in (0.0, 1.0)]), box)
+        for field in (bump(64, 64, 8, 0.5, 0.0), shift(0.5, 0.0))
+    )
+    assert inside.surroundings_levels[1] < 0.05 * everywhere.surroundings_levels[1]
+    assert np.isnan(watched(faces(0.5)[:2]).surroundings_levels).all()  # this box fills its picture
