@@ -191,6 +191,12 @@ class Paced(AnimationBackbone, Protocol):
     frames_at_once: int
 
 
+class InOrder(AnimationBackbone, Protocol):
+    """A backbone whose frames may depend on those before them: it cannot begin in the middle of a clip."""
+
+    in_order: bool
+
+
 class EncodesInSteps(AnimationBackbone, Protocol):
     """A backbone that encodes a portrait for so long that it tells how far it has got."""
 

@@ -15,6 +15,7 @@ from .emoportraits import EMOPortraitsGuides
 from .generators import FOMM, FSRT, EMOPortraits, FlowTransfer, KeyFace, MetaPortrait
 from .load_flow import LoadFlow
 from .load_video import LoadVideo
+from .long_clip import LongClip
 from .magnifier import LoadMagnifier
 from .magnify import MagnifyMotion
 from .metaportrait import MetaPortraitGuides
@@ -32,6 +33,7 @@ from .track_face import TrackFace
 NODES: tuple[Any, ...] = (
     LoadVideo,
     SaveVideo,
+    LongClip,
     TrackFace,
     CropFace,
     PasteBack,

@@ -18,7 +18,7 @@ from torch import Tensor
 from ..models.contracts import DriveResult
 from ..models.errors import MagPlusError
 from ..models.registry import load_magnifier
-from ..pipeline.clip import CHUNK, ClipInfo, check_index
+from ..pipeline.clip import CHUNK, CHUNK_PIXELS, ClipInfo, check_index
 from ..pipeline.media import AudioBuffer, exact_rate
 from ..pipeline.media.timing import STILL_RATE
 from ..pipeline.motion.masks import Mask
@@ -26,9 +26,6 @@ from . import host
 from .wires import Loaded
 
 CPU = torch.device("cpu")
-
-CHUNK_PIXELS = 1_500_000
-"""Of all frames of a chunk together: one operation of torch on more takes seconds, and Cancel waits for it."""
 
 
 @dataclass(frozen=True, kw_only=True)

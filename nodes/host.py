@@ -281,6 +281,19 @@ def input_path(name: str) -> Path:
     return path
 
 
+def any_path(text: str) -> Path:
+    """A file anywhere on this machine by its whole path, or one of the input folder by its name."""
+    text = text.strip().strip('"')
+    if not text:
+        raise MagPlusError("There is no path. Give the name of a file in the input folder, or a whole path.")
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        return input_path(text)
+    if not path.exists():
+        raise MagPlusError(f"There is no file {path}. Check its name and folder.")
+    return path
+
+
 def _annotated(name: str) -> tuple[Path, str]:
     """Folder and name below it."""
     if name.startswith(SAMPLE):
@@ -308,6 +321,12 @@ def output_place(prefix: str, *, width: int, height: int) -> OutputPlace:
     else:
         folder, name, number, subfolder = standalone.save_place(prefix, standalone.folders.output)
     return OutputPlace(folder=Path(folder), stem=f"{name}_{number:05}_", subfolder=subfolder)
+
+
+def output_base(prefix: str, *, width: int, height: int) -> Path:
+    """Folder and name that a prefix stands for, without any number: the same at every run."""
+    place = output_place(prefix, width=width, height=height)
+    return place.folder / place.stem[:-1].rpartition("_")[0]
 
 
 def graph_metadata(hidden: Any) -> dict[str, str]:

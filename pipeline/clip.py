@@ -21,6 +21,9 @@ from ..models.errors import MagPlusError
 CHUNK = 4
 """Frames handled at once: enough to fill two cores, small enough that a 1080p chunk stays near 100 MB."""
 
+CHUNK_PIXELS = 1_500_000
+"""Of all frames of a chunk together, where memory or Cancel count: one operation of torch on more takes seconds."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClipInfo:
@@ -48,6 +51,40 @@ class Clip(Protocol):
     def frame(self, index: int) -> Tensor:
         """One frame ``(3, H, W)``, counted from 0. An index outside the clip is an error that names the length."""
         ...
+
+
+@dataclass(frozen=True)
+class Later:
+    """The chunks of a clip from frame ``first`` on; `frame` and the length are still those of the whole clip.
+
+    A clip that can begin anywhere says so by ``chunks_from(first, size)``; of another what lies before is read.
+    """
+
+    clip: Clip
+    first: int
+
+    @property
+    def info(self) -> ClipInfo:
+        return self.clip.info
+
+    def chunks(self, size: int = CHUNK) -> Iterator[Tensor]:
+        begin = getattr(self.clip, "chunks_from", None)
+        if begin is not None:
+            yield from begin(self.first, size)
+            return
+        done = 0
+        for chunk in self.clip.chunks(size):
+            done += len(chunk)
+            if done > self.first:
+                yield chunk[max(0, len(chunk) - (done - self.first)) :]
+
+    def frame(self, index: int) -> Tensor:
+        return self.clip.frame(index)
+
+
+def since(clip: Clip, first: int) -> Clip:
+    """A clip whose chunks begin at frame ``first``, see `Later`."""
+    return clip if first == 0 else Later(clip, first)
 
 
 @dataclass(frozen=True)
@@ -107,7 +144,8 @@ class SpooledClip:
         if self._shape not in (None, shape):
             raise MagPlusError(f"{self.name}: frames change size from {self._shape} to {shape}")
         self._shape = shape
-        values = frames.clamp(0, 1).mul(65535).round().to(torch.int32).numpy().astype("<u2")
+        # As the lossless files of `ClipWriter`: a product in float32 would round a thousandth of the values elsewhere.
+        values = frames.clamp(0, 1).double().mul(65535).round().to(torch.int32).numpy().astype("<u2")
         self._file.seek(0, 2)
         self._file.write(values.tobytes())
         self._count += len(frames)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,7 +15,7 @@ from torch import Tensor
 from ..models.contracts import AnimationBackbone, DisplacementMagnifier, FlowEstimator, Magnifier
 from ..models.errors import MagPlusError
 from ..models.geometry import FaceBox
-from .clip import Clip, SpooledClip
+from .clip import Clip, SpooledClip, since
 from .face.anatomy import FaceMap
 from .face.crop import CroppedClip
 from .face.frame import Framed, frame_side, frame_sources
@@ -27,8 +27,9 @@ from .motion.animate import Reference, animate, resolve_reference
 from .motion.calibrate import choose_alpha
 from .motion.demagnify import check_intensity, demagnify, demagnify_onto, factor_for
 from .motion.encoded import EncodedSources
-from .motion.fitting import fitting
+from .motion.fitting import Escape, fitting, with_gradients
 from .motion.magnify import estimator_of, magnify, measuring
+from .parts import Parts
 from .progress import Progress, silent
 
 Pixels = Literal["source", "generated"]
@@ -98,15 +99,19 @@ def run(
     settings: RunSettings,
     scratch: Path,
     estimator: FlowEstimator = FARNEBACK,
+    parts: Callable[[str], Parts] | None = None,
+    escape: Escape = with_gradients,
     progress: Progress = silent,
 ) -> RunResult:
     """Run all stages. Scratch files (6 bytes a pixel and frame, unnamed) go to the folder ``scratch``.
 
+    With ``parts``, which tells where a stage of a name is kept, every stage goes on where a run before it stopped.
+
     ``estimator`` measures what the report says; it must not be the magnifier's own, which closes the loop.
     """
     with ExitStack() as stack:
-        backbone = EncodedSources.once(fitting(backbone, progress=progress))
-        job = _Job(driver, sources, backbone, magnifier, settings, scratch, estimator, progress, stack)
+        backbone = EncodedSources.once(fitting(backbone, progress=progress, escape=escape))
+        job = _Job(driver, sources, backbone, magnifier, settings, scratch, estimator, parts, progress, stack)
         result = job.run()
         result.opened = stack.pop_all()
         return result
@@ -123,6 +128,7 @@ class _Job:
     settings: RunSettings
     scratch: Path
     estimator: FlowEstimator
+    parts: Callable[[str], Parts] | None
     progress: Progress
     stack: ExitStack
     seconds: dict[str, float] = field(default_factory=dict)
@@ -137,12 +143,15 @@ class _Job:
         self.reference = self._reference(driver, source, crops)
         head = self._head(view, driver)
         if head is not None:
-            view = self._spool(StillClip(view, head).chunks(), "input")
+            still = StillClip(view, head)
+            view = self._spool(lambda first: since(still, first).chunks(), "input")
         alpha, reason = self._alpha(view, driver)
+        alpha = self._same("alpha", alpha, "magnified")
         magnified = self._magnify(view, self._factors(driver, alpha))
         generated = self._animate(driver.from_work(magnified), driver, source, crops)
         loop = self._loop(view, magnified, generated, driver, source)
         factor = factor_for(loop, self.settings.intensity, allowed=self._measuring.alpha_range)
+        factor = self._same("factor", factor, "restored")
         restored = self._restore(generated, source, factor)
         stages: tuple[Clip, ...] = (view, magnified, generated, restored)
         clips = dict(zip(STAGES, stages, strict=True))
@@ -207,23 +216,24 @@ class _Job:
         chosen = choose_alpha(curve, target_pct_face=self.settings.target_pct_face, allowed=self.magnifier.alpha_range)
         return chosen.alpha, chosen.reason
 
-    def _magnify(self, view: Clip, alpha: float | Tensor) -> SpooledClip:
+    def _magnify(self, view: Clip, alpha: float | Tensor) -> Clip:
+        about: Any = {"alpha": alpha, "reference": self.reference, "progress": self.progress}
         with self._timed("magnify"):
-            chunks = magnify(view, self.magnifier, alpha=alpha, reference=self.reference, progress=self.progress)
-            return self._spool(chunks, "magnified")
+            return self._spool(lambda first: magnify(view, self.magnifier, first=first, **about), "magnified")
 
-    def _animate(self, driven: Clip, driver: Framed, source: Framed, crops: Tensor) -> SpooledClip:
+    def _animate(self, driven: Clip, driver: Framed, source: Framed, crops: Tensor) -> Clip:
+        about: Any = {
+            "reference": self.reference,
+            "motion_strength": self.settings.motion_strength,
+            "guides": self._guides(of_reference(self.settings.guides, self.reference), driver, source),
+            "progress": self.progress,
+        }
+
+        def chunks(first: int) -> Iterator[Tensor]:
+            return (result.frames for result in animate(self.backbone, crops, driven, first=first, **about))
+
         with self._timed("animate"):
-            results = animate(
-                self.backbone,
-                crops,
-                driven,
-                reference=self.reference,
-                motion_strength=self.settings.motion_strength,
-                guides=self._guides(of_reference(self.settings.guides, self.reference), driver, source),
-                progress=self.progress,
-            )
-            return self._spool((result.frames for result in results), "generated")
+            return self._spool(chunks, "generated")
 
     def _loop(self, view: Clip, magnified: Clip, generated: Clip, driver: Framed, source: Framed) -> MotionComparison:
         with self._timed("calibrate"):
@@ -231,27 +241,16 @@ class _Job:
             curves = self._loop_curves(clips, driver, source)
         return compare(curves["input"], curves["generated"])
 
-    def _restore(self, generated: Clip, source: Framed, factor: float) -> SpooledClip:
-        settings = self.settings
+    def _restore(self, generated: Clip, source: Framed, factor: float) -> Clip:
+        about: Any = {"factor": factor, "reference": self.reference, "progress": self.progress}
+
+        def chunks(first: int) -> Iterator[Tensor]:
+            if self.settings.pixels == "generated":
+                return demagnify(generated, self._measuring, first=first, **about)
+            to_portrait, portrait = source.crop.to_picture, self.sources[0]
+            return demagnify_onto(portrait, generated, self._measuring, to_portrait=to_portrait, first=first, **about)
+
         with self._timed("demagnify"):
-            if settings.pixels == "source":
-                chunks = demagnify_onto(
-                    self.sources[0],
-                    generated,
-                    self._measuring,
-                    to_portrait=source.crop.to_picture,
-                    factor=factor,
-                    reference=self.reference,
-                    progress=self.progress,
-                )
-            else:
-                chunks = demagnify(
-                    generated,
-                    self._measuring,
-                    factor=factor,
-                    reference=self.reference,
-                    progress=self.progress,
-                )
             return self._spool(chunks, "restored")
 
     def _curves(self, clips: dict[str, Clip], driver: Framed, source: Framed) -> dict[str, MotionCurve]:
@@ -276,9 +275,18 @@ class _Job:
     def _measuring(self) -> DisplacementMagnifier:
         return measuring(self.magnifier)
 
-    def _spool(self, chunks: Iterator[Tensor], name: str) -> SpooledClip:
+    def _same(self, name: str, value: float, stage: str) -> float:
+        """What the finished parts of a stage were made with, where there are any; the same but for rounding."""
+        return value if self.parts is None else self.parts(stage).once(name, lambda: value)
+
+    def _spool(self, chunks_from: Callable[[int], Iterator[Tensor]], name: str) -> Clip:
+        """A stage on disk. ``chunks_from(k)`` gives its chunks from frame k on."""
+        if self.parts is not None:
+            parts = self.parts(name)
+            parts.fill(chunks_from)
+            return parts.clip(self.sources[0].device)
         try:
-            clip = SpooledClip.of(chunks, rate=self.clip.info.rate, folder=self.scratch, name=name)
+            clip = SpooledClip.of(chunks_from(0), rate=self.clip.info.rate, folder=self.scratch, name=name)
         except OSError as error:
             raise MagPlusError(
                 f"The scratch file for the {name} clip could not be written to {self.scratch} ({error.strerror}). "

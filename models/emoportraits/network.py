@@ -94,6 +94,11 @@ class EmoPortraits:
         volume = self.parts.canonical_volume(pictures, theta, embedding)
         return EmoSource(theta=theta, identity=identity, expression=expression, volume=volume)
 
+    @property
+    def in_order(self) -> bool:
+        """Whether a frame depends on those before it (`models.contracts.InOrder`)."""
+        return self._options.head_pose == "smoothed"
+
     def encode_in_steps(self, sources: Tensor, guides: Guides, tick: Callable[[int, int], None]) -> EmoSource:
         """The same (`models.contracts.EncodesInSteps`), with a tick after every block of the large networks."""
         blocks = self.parts.source_blocks()

@@ -62,6 +62,15 @@ def add_output(parser: Parser, *, required: bool = True) -> None:
     parser.add_argument("--check", action="store_true", help="decode the result and say how much of the motion it kept")
 
 
+def add_resume(parser: Parser) -> None:
+    """Whether a cancelled run leaves what it has done."""
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="work in lossless parts beside --out: a cancelled run keeps them, and the same command goes on with them",
+    )
+
+
 def add_magnifier(parser: Parser) -> None:
     """Which magnifier."""
     parser.add_argument("--magnifier", default=BUILTIN, metavar="FILE", help=f"a weights file (default: {BUILTIN})")

@@ -14,11 +14,13 @@ from ... import __version__
 from ...models.catalog import BACKBONES
 from ...models.errors import MagPlusError
 from ..clip import TensorClip
+from ..long_clip import LongRun
 from ..measure import STAGES
-from ..media import FORMATS, FileClip, provenance
+from ..media import FFV1, FORMATS, FileClip, provenance
 from ..motion.demagnify import check_intensity
 from ..motion.magnify import check_alpha
 from ..outputs import OutputFiles, check_free, write_run
+from ..parts import Parts
 from ..render import Cell, render_table
 from ..run import RunResult, RunSettings, run
 from . import arguments as shared
@@ -52,6 +54,7 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     shared.add_reference(parser, best=True)
     shared.add_strength(parser)
     shared.add_output(parser, required=False)
+    shared.add_resume(parser)
     parser.set_defaults(command=run_command, out="restored.mkv")
     demo = commands.add_parser("demo", help="the main job on the samples of the pack")
     demo.add_argument("--out", default="demo", metavar="FOLDER", help="where to leave the results (default: demo)")
@@ -88,16 +91,13 @@ def run_command(arguments: argparse.Namespace) -> None:
     check_intensity(settings.intensity)
     if settings.alpha is not None:
         check_alpha(settings.alpha, magnifier.alpha_range)
-    result = run(
-        clip,
-        list(sources.frames),
-        backbone=backbone,
-        magnifier=magnifier,
-        settings=settings,
-        scratch=files.restored.parent,
-        estimator=estimator,
-        progress=bar,
-    )
+    models: Any = {"backbone": backbone, "magnifier": magnifier, "estimator": estimator, "settings": settings}
+    kept: dict[str, Parts] = {}
+    if arguments.resume:
+        long = LongRun(file=clip, sources=list(sources.frames), **models)
+        result, kept = long.begin(files.restored, FFV1, bar)
+    else:
+        result = run(clip, list(sources.frames), scratch=files.restored.parent, progress=bar, **models)
     try:
         record = provenance(
             inputs=[arguments.input, *arguments.source],
@@ -113,6 +113,8 @@ def run_command(arguments: argparse.Namespace) -> None:
             overwrite=arguments.overwrite,
             progress=bar,
         )
+        for parts in kept.values():
+            parts.discard()
         _print_summary(clip, result, files, report["preview"]["gain"], time.perf_counter() - started)
     finally:
         result.close()

@@ -26,6 +26,7 @@ from ..face.head import StillClip, measure_head, restored
 from ..face.regions import within_face
 from ..face.sides import Sides
 from ..log import log
+from ..long_clip import LongMagnification
 from ..measure import (
     DisplacementEstimator,
     MotionCurve,
@@ -79,6 +80,7 @@ def _add_magnify(parser: Parser) -> None:
     shared.add_magnifier(parser)
     shared.add_reference(parser, calmest=True)
     shared.add_output(parser)
+    shared.add_resume(parser)
     parser.set_defaults(command=magnify_command)
 
 
@@ -96,6 +98,9 @@ def magnify_command(arguments: argparse.Namespace) -> None:
     box = _settle_reference(arguments, clip, magnifier, bar)
     if box is None and (regions is not None or arguments.still_head):
         raise MagPlusError("--regions and --still-head need to know where the face is. Give --driver-box.")
+    if arguments.resume:
+        _magnify_in_parts(arguments, clip, magnifier, box, [checkpoint.path] if checkpoint else [])
+        return
     head = None
     view: Clip = clip
     if arguments.still_head and box is not None:
@@ -129,6 +134,37 @@ def magnify_command(arguments: argparse.Namespace) -> None:
         chunks = restored(chunks, head, original=clip, progress=bar)
         settings["still_head"] = head.report()
     _write(arguments, clip, chunks, settings, weights=[checkpoint.path] if checkpoint else [])
+
+
+def _magnify_in_parts(
+    arguments: argparse.Namespace, clip: FileClip, magnifier: Magnifier, box: FaceBox | None, weights: list[Path]
+) -> None:
+    """The same in parts that survive a cancelled run."""
+    if arguments.still_head or arguments.band is not None:
+        raise MagPlusError("--resume works frame by frame; --still-head and --band look at the whole clip. Leave one.")
+    if arguments.check:
+        raise MagPlusError("--check reads the frames once more, which --resume does not keep. Leave one.")
+    regions, alpha = shared.regions_from(arguments), shared.alpha_from(arguments.alpha or "auto")
+    size, bar = (clip.info.height, clip.info.width), ProgressBar()
+    job = LongMagnification(
+        file=clip,
+        magnifier=magnifier,
+        alpha=alpha if regions is None or box is None else regions.alpha_map(FaceMap.from_box(box), size),
+        target_pct_face=BACKBONES["flow"].target_pct_face,
+        box=box,
+        reference=arguments.reference,
+        mask=shared.mask_from(arguments.mask),
+        grow_mask_px=arguments.grow_mask,
+    )
+    writer = shared.writer_for(arguments, clip, {})
+    check_free(Path(f"{writer.path}.json"), overwrite=arguments.overwrite)
+    work = job.work(writer.path, writer.format, bar)
+    settings = {"command": arguments.name, "reference": arguments.reference, **work.told}
+    settings |= {} if regions is None else {"regions": str(regions)}
+    record = provenance(inputs=[arguments.input], weights=weights, settings=settings)
+    about: Any = {"format": writer.format, "audio": writer.audio, "overwrite": arguments.overwrite, "progress": bar}
+    count = work.deliver(writer.path, record=record, **about)
+    log.info("%s: %d frames", writer.path, count)
 
 
 def _settle_reference(

@@ -15,7 +15,7 @@ from torch import Tensor
 from ...models.contracts import Framing
 from ...models.geometry import FaceBox, Similarity, compose, inverse, similarity, similarity_scale
 from ...models.sampling import sample_spline, spline_coefficients
-from ..clip import CHUNK, Clip, ClipInfo
+from ..clip import CHUNK, Clip, ClipInfo, since
 
 MAX_WORK_PX = 512
 """Side at which a crop is magnified at most; a face is then some 300 px wide, enough for motions of 0.02 px."""
@@ -147,6 +147,11 @@ class CroppedClip:
 
     def chunks(self, size: int = CHUNK) -> Iterator[Tensor]:
         for chunk in self.clip.chunks(size):
+            yield self.crop.apply(chunk)
+
+    def chunks_from(self, first: int, size: int = CHUNK) -> Iterator[Tensor]:
+        """The chunks from frame ``first`` on."""
+        for chunk in since(self.clip, first).chunks(size):
             yield self.crop.apply(chunk)
 
     def frame(self, index: int) -> Tensor:

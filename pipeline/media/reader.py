@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -110,6 +111,15 @@ class FileClip:
                 yield torch.stack(batch)
                 batch = []
         if batch:
+            yield torch.stack(batch)
+
+    def chunks_from(self, first: int, size: int = CHUNK) -> Iterator[Tensor]:
+        """The same from frame ``first`` on, without decoding what lies before it where the file can be entered."""
+        if self.picks is None:
+            yield from replace(self, start=self.start + first).chunks(size)
+            return
+        rest = islice(self._frames(), first, None)
+        while batch := list(islice(rest, size)):
             yield torch.stack(batch)
 
     def frame(self, index: int) -> Tensor:

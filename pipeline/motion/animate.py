@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...models.contracts import AnimationBackbone, DriveResult, Guides, PerFrame
 from ...models.errors import MagPlusError
-from ..clip import CHUNK, Clip
+from ..clip import CHUNK, Clip, since
 from ..log import log
 from ..progress import Progress, silent, ticking
 
@@ -29,13 +29,15 @@ def animate(
     reference: int = 0,
     motion_strength: float = 1.0,
     guides: Guides | None = None,
+    first: int = 0,
     progress: Progress = silent,
 ) -> Iterator[DriveResult]:
     """Generated chunks for the portrait ``sources`` ``(N, 3, H, W)``, both sides framed as the backbone asks.
 
     ``guides`` go to the backbone by name; those that are `PerFrame` are sliced like the frames. The reference is the
     driver's neutral frame: the motion of frame t is that from the reference to t. ``motion_strength`` scales it in the
-    backbone's own space (1 as it is, 0 a still portrait).
+    backbone's own space (1 as it is, 0 a still portrait). ``first``: begin at this frame of the driver; a backbone
+    whose frames depend on those before them (``in_order``) is driven from frame 0 all the same.
     """
     guides = _with_strength(dict(guides or {}), motion_strength, backbone)
     count = driver.info.count
@@ -43,13 +45,14 @@ def animate(
     source_state = backbone.encode_source(sources, _about_source(guides))
     frame = driver.frame(reference)
     drive_state = backbone.set_reference(source_state, frame, _of_frame(guides, reference))
-    done = 0
-    for chunk in driver.chunks(getattr(backbone, "frames_at_once", CHUNK)):
+    done = 0 if getattr(backbone, "in_order", False) else first
+    for chunk in since(driver, done).chunks(getattr(backbone, "frames_at_once", CHUNK)):
         result = backbone.drive(drive_state, chunk, _sliced(guides, done, done + len(chunk)))
         for frame in result.frames:
             done += 1
             progress("animate", done, count, frame)
-        yield result
+        if done > first:
+            yield result
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from ...models.errors import MagPlusError
 from ...models.geometry import Similarity
 from ...models.sampling import spline_coefficients
 from ...models.warp import border_window, carry, warp_by
-from ..clip import CHUNK, Clip
+from ..clip import CHUNK, Clip, since
 from ..measure import MotionComparison
 from ..progress import Progress, silent
 from .magnify import check_alpha, magnify
@@ -70,21 +71,23 @@ def demagnify(
     *,
     factor: float,
     reference: int = 0,
+    first: int = 0,
     progress: Progress = silent,
 ) -> Iterator[Tensor]:
     """`pixels=generated`: chunks ``(n, 3, H, W)`` of the backbone's own picture, its motion times ``factor``.
 
-    A factor of 0 repeats the reference frame.
+    A factor of 0 repeats the reference frame. ``first``: begin at this frame of the clip.
     """
     if factor == 0:
-        return _repeated(generated, reference, progress)
-    return magnify(generated, magnifier, alpha=factor, reference=reference, stage="demagnify", progress=progress)
+        return _repeated(generated, reference, first, progress)
+    about: dict[str, Any] = {"stage": "demagnify", "first": first, "progress": progress}
+    return magnify(generated, magnifier, alpha=factor, reference=reference, **about)
 
 
-def _repeated(clip: Clip, reference: int, progress: Progress) -> Iterator[Tensor]:
+def _repeated(clip: Clip, reference: int, first: int, progress: Progress) -> Iterator[Tensor]:
     still = clip.frame(reference)
-    done = 0
-    for chunk in clip.chunks(CHUNK):
+    done = first
+    for chunk in since(clip, first).chunks(CHUNK):
         for _ in chunk:
             done += 1
             progress("demagnify", done, clip.info.count, still)
@@ -100,6 +103,7 @@ def demagnify_onto(
     to_portrait: Similarity,
     factor: float,
     reference: int = 0,
+    first: int = 0,
     progress: Progress = silent,
 ) -> Iterator[Tensor]:
     """`pixels=source`: chunks ``(n, 3, H, W)`` of the original ``portrait`` ``(3, H, W)``, moved.
@@ -114,8 +118,8 @@ def demagnify_onto(
     coefficients = spline_coefficients(image)
     height, width = portrait.shape[-2:]
     state = magnifier.prepare(generated.frame(reference), 1.0)
-    done = 0
-    for chunk in generated.chunks(CHUNK):
+    done = first
+    for chunk in since(generated, first).chunks(CHUNK):
         measured = factor * magnifier.displacement(state, chunk)
         # One frame at a time: a portrait may be much larger than the backbone's picture.
         frames = []

@@ -13,7 +13,7 @@ from torch import Tensor
 from ...models.contracts import AlphaRange, DisplacementMagnifier, Magnifier
 from ...models.errors import MagPlusError
 from ...models.registry import load_magnifier, needs_displacement
-from ..clip import Clip
+from ..clip import Clip, since
 from ..log import log
 from ..progress import Progress, silent
 from .band import Band, filtered
@@ -30,6 +30,7 @@ def magnify(
     mask: Mask | None = None,
     grow_mask_px: int = 0,
     band: Band | None = None,
+    first: int = 0,
     stage: str = "magnify",
     progress: Progress = silent,
 ) -> Iterator[Tensor]:
@@ -47,9 +48,12 @@ def magnify(
     _check_factors(alpha, magnifier)
     check_mask(mask, clip, still)
     state = magnifier.prepare(still, alpha)
+    if band is not None and first:
+        raise MagPlusError("A band of frequencies needs the whole clip, from its first frame on.")
     bands = None if band is None else _banded(clip, magnifier, state, band)
-    done = 0
-    for chunk, part in in_step(clip, mask, grow_px=grow_mask_px):
+    done = first
+    rest = mask if mask is None or isinstance(mask, Tensor) else since(mask, first)
+    for chunk, part in in_step(since(clip, first), rest, grow_px=grow_mask_px):
         if bands is None:
             out = magnifier.run(state, chunk, part)
         else:

@@ -10,7 +10,7 @@ from fractions import Fraction
 import pytest
 import synth
 import torch
-from magplus.pipeline.media import FFV1_8BIT, ClipWriter
+from magplus.pipeline.media import FFV1_8BIT, ClipWriter, open_clip
 
 CODE = """
 import resource, signal, sys
@@ -107,6 +107,57 @@ def test_memory_does_not_grow_with_the_clip(peak_kib, clips, tmp_path):
         words = ["magnify", "--in", clips / f"{count}.mkv", "--alpha", "auto", "--out", tmp_path / f"{count}.mkv"]
         peaks.append(peak_kib(words, within_s=300))
     assert peaks[1] < peaks[0] + 20 * 1024, peaks
+
+
+def test_memory_does_not_grow_where_parts_are_kept(peak_kib, clips, tmp_path):
+    peaks = []
+    for count in (100, 400):
+        words = ["magnify", "--in", clips / f"{count}.mkv", "--alpha", "4", "--out", tmp_path / f"{count}.mkv"]
+        peaks.append(peak_kib([*words, "--resume"], within_s=300))
+    assert peaks[1] < peaks[0] + 20 * 1024, peaks
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["100.mkv", "100.mkv.json", "400.mkv", "400.mkv.json"]
+
+
+@pytest.mark.parametrize("which", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_clip_goes_on(root, clips, tmp_path, which):
+    """The second run begins behind the parts that the first one left, and its result is that of a run at once."""
+    words = ["magnify", "--in", clips / "100.mkv", "--alpha", "4", "--resume", "--out"]
+    process = start(root, [*words, tmp_path / "parts.mkv"])
+    while not list(tmp_path.glob("parts.mkv.parts-*/0000032.mkv")):
+        time.sleep(0.02)
+    process.send_signal(which)
+    _, error = process.communicate(timeout=60)
+    (folder,) = tmp_path.iterdir()
+    assert "Unfinished" in (folder / "parts.json").read_text()
+    if which == signal.SIGINT:
+        assert process.returncode == 130 and "unfinished" in error and folder.name in error and "Traceback" not in error
+        assert not list(folder.glob(".*")), "half a part"
+    for line in ([*words, tmp_path / "parts.mkv"], [*words[:-2], "--out", tmp_path / "once.mkv"]):
+        _, error = start(root, line).communicate(timeout=120)
+        assert ("going on at frame" in error) == ("--resume" in line), error
+    ours, theirs = (open_clip(tmp_path / name) for name in ("parts.mkv", "once.mkv"))
+    assert ours.info.count == theirs.info.count == 100
+    assert all(torch.equal(*pair) for pair in zip(ours.chunks(), theirs.chunks(), strict=True))
+    assert len(list(tmp_path.iterdir())) == 4
+
+
+@pytest.mark.parametrize("option", [["--band", "2,8"], ["--check"], ["--still-head", "--driver-box", "5,5,30,30"]])
+def test_what_looks_at_the_whole_clip_is_refused(root, clips, tmp_path, option):
+    words = ["magnify", "--in", clips / "60.mkv", "--alpha", "4", "--resume", "--out", tmp_path / "out.mkv"]
+    process = start(root, [*words, *option])
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 2 and "--resume" in error and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.heavy
+def test_a_run_in_parts_is_the_run(root, clips, tmp_path):
+    words = ["run", "--driver", clips / "60.mkv", "--stop", "12", "--source", clips / "portrait.png", "--alpha", "4"]
+    for name, more in (("once.mkv", []), ("parts.mkv", ["--resume"])):
+        _, error = start(root, [*words, *more, "--out", tmp_path / name]).communicate(timeout=120)
+        assert not [line for line in error.splitlines() if "Traceback" in line], error
+    ours, theirs = (open_clip(tmp_path / name) for name in ("parts.mkv", "once.mkv"))
+    assert all(torch.equal(*pair) for pair in zip(ours.chunks(), theirs.chunks(), strict=True))
+    assert not list(tmp_path.glob("*.parts-*"))
 
 
 @pytest.mark.heavy
