@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run the command line from a folder that was never installed: ``python <this folder> run ...``.
 
 ``python <folder>`` puts the folder itself on ``sys.path``, where our ``models`` and ``nodes`` would shadow those of a

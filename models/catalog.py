@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The networks that the pack knows: how each is recognised and built, what it takes, where its files come from."""
 
 from __future__ import annotations

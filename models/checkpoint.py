@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weight files, read as data only: safetensors, or a pickle restricted to tensors and plain containers."""
 
 from __future__ import annotations

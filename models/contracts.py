@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a magnifier, a flow estimator and an animation backbone promise to the pipeline.
 
 Frames are float32 RGB in [0, 1], ``(3, H, W)`` for one and ``(N, 3, H, W)`` for several. Displacements are in px,

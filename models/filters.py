@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Separable filters and the image pyramid that the networks share."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What exact simplifications of trained networks have in common, whatever their blocks are."""
 
 from __future__ import annotations

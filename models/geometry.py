@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Face boxes and the similarity transforms between them.
 
 Pixel coordinates have their origin at the centre of the top-left pixel, x to the right, y downwards; a positive angle

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Guides that a user can give: what a backbone declares, and what the values are until the clip is framed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files that users take for one of ours: models of the same family whose weights do not fit.
 
 Recognised by the names of their parts, as their public repositories save them.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options of a model: declared once, read from words of the command line or from a node's widgets."""
 
 from __future__ import annotations

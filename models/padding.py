@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sizes that a network can take, around pictures of any size."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Number formats a network may be computed in."""
 
 from __future__ import annotations

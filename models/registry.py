@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From files of weights to models: recognising, joining, loading."""
 
 from __future__ import annotations

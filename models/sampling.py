@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sampling of pictures at real-valued coordinates.
 
 Coordinates are ``(N, 2, H, W)`` in px, channel 0 = x, channel 1 = y, origin at the centre of the top-left pixel.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights as the networks here hold them: parametrisations of training are multiplied out once, while loading."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Moving a picture by a displacement field: carrying fields between pictures, soft limits, inverse warping."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """3 x 3 convolutions with a quarter of the multiplications.
 
 Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016: F(4 x 4, 3 x 3). Tiles of 6 x 6 inputs are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pack's nodes. Thin: each converts, calls one function of the pipeline, and converts back."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Adapt Magnifier: test-time adaptation to the clip at hand."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Animate Portrait: drives any generator."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arrays of the input folder, which a node may do without."""
 
 from __future__ import annotations

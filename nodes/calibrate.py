@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calibrate Strength: the alpha that a generator needs."""
 
 from __future__ import annotations

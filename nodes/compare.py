@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compare Clips: look at up to four clips at once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Between ComfyUI's values and the pipeline's: IMAGE ``(T, H, W, 3)`` and clips, AUDIO and sound, FLOAT and rates."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small versions of the few ComfyUI nodes that a workflow around ours needs, for the headless runner alone.
 
 They have the ids, inputs and outputs of the core nodes. ComfyUI never sees them.

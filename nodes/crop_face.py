@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Crop Face: a steady or following square around a face."""
 
 from __future__ import annotations

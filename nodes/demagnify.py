@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """De-magnify Motion (DeMagPlus)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What EMOPortraits needs beyond pixels: a mask and head poses, for Animate Portrait."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The frozen generators: weights and options of the model, for Animate Portrait."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Our nodes, and stand-ins for a few core ones, as the headless runner wants them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one place that knows ComfyUI: its API, device, progress, Cancel and folders.
 
 Outside ComfyUI everything comes from `standalone`. What counts is whether ComfyUI has loaded its API, not whether it

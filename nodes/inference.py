@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The way out of the inference mode in which ComfyUI runs nodes, for fitting and adaptation."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Load Flow Estimator: optical flow for the loss of Adapt Magnifier and for the Motion Report."""
 
 from __future__ import annotations

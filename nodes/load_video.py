@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Load Video: a clip or a still from the input folder, or one of the samples."""
 
 from __future__ import annotations

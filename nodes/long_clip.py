@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Long Clip: file in, file out, for clips that do not fit into memory."""
 
 from __future__ import annotations

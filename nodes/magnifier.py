@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Load Magnifier: the network that enlarges motion."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Magnify Motion (MagPlus)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What MetaPortrait needs beyond pixels: landmarks and an identity, for Animate Portrait."""
 
 from __future__ import annotations

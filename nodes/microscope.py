@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Motion Microscope: one line of a clip over time."""
 
 from __future__ import annotations

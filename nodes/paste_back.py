@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Paste Back: what was done to a crop, done to the whole picture."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Region Mask: a strength for each part of the face."""
 
 from __future__ import annotations

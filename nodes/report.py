@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Motion Report: what became of the motion, in numbers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Restore Head Motion: what Stabilise Head took out, put back."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Save Video: a master that keeps everything, and a preview that plays in the node and carries the graph."""
 
 from __future__ import annotations

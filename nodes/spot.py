@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Spot Expression: when a micro-expression begins, culminates and ends."""
 
 from __future__ import annotations

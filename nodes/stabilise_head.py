@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stabilise Head: a clip whose head stands still."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The part of ComfyUI's node API that the pack uses, for where there is no ComfyUI: unit tests and the headless runner.
 
 The classes have the shapes of ``comfy_api.latest`` (0.16 and later), and a test compares the schemas they give with

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Super-resolve: a generated face at 512 px."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Track Face: where a face is in every frame."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What our own wires carry, and the inputs that several nodes share."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A report over the stages of a chain, as far as they are there."""
 
 from __future__ import annotations

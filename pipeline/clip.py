@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A clip as the pipeline sees it: a shape, an exact rate, and frames that can be read more than once, in chunks.
 
 Frames are float32 RGB in [0, 1], ``(N, 3, H, W)``.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a file into a file, magnification alone or the main job.
 
 Memory stays the same at any length, and a cancelled run can go on.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a run leaves on disk: all files or none."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A clip that is made in parts: whoever cancels it, or loses power, goes on where it stopped.
 
 The parts are lossless files of a few seconds in a folder ``NAME.parts-<digest>`` beside the result. The digest is of

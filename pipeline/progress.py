@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One tick per frame: progress, a running picture, and the place where a run can be cancelled."""
 
 from __future__ import annotations

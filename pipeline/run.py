@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The main job: magnify a micro-expression, drive a frozen backbone with it, scale the result back, measure it all."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A clip on disk twice: a master that keeps what its format promises, and a preview that plays everywhere.
 
 A sidecar beside the master says where it came from.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When a face shows an expression: measured, spotted, drawn."""
 
 from __future__ import annotations

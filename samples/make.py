@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes the sample clip and portrait from two public-domain photographs (see README.md here).
 
     python samples/make.py ASTRONAUT_PNG HOPPER_JPG

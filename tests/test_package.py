@@ -71,6 +71,11 @@ def test_users_get_what_they_need_and_not_our_tests(unpacked):
     assert sum(path.stat().st_size for path in unpacked.rglob("*") if path.is_file()) < 20e6
 
 
+def test_every_file_says_its_licence(unpacked):
+    for path in sorted(unpacked.rglob("*.py")):
+        assert path.read_text(encoding="utf-8").startswith("# SPDX-License-Identifier: Apache-2.0\n"), path
+
+
 def _is_an_error(node):
     """The name of what `torch.load` raises opens nothing."""
     return node.module == "pickle" and [alias.name for alias in node.names] == ["UnpicklingError"]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ARFlow (PWC-lite): optical flow by warping and correlating a pyramid of features.
 
 Liu et al., Learning by Analogy: Reliable Supervision from Transformations for Unsupervised Optical Flow Estimation,

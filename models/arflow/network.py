@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """PWC-lite as a flow estimator. Names are those of checkpoints."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """EMOPortraits: a portrait as a volume of features, deformed by 128 numbers of expression and turned by a head pose.
 
 Drobyshev et al., EMOPortraits: Emotion-enhanced Multimodal One-shot Head Avatars, CVPR 2024. Written from the paper and

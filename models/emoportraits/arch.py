@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """EMOPortraits from its checkpoints: recognising, loading, options."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the face does: 128 numbers from a crop that follows the head."""
 
 from __future__ import annotations

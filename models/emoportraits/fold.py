@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """EMOPortraits for inference: the same numbers up to rounding, with less to do, in pieces that can be interrupted."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pure green background of the generated pictures, taken out."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The head's pose from a picture: a network of its own, in a file of its own."""
 
 from __future__ import annotations

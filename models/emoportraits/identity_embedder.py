@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whose face it is."""
 
 from __future__ import annotations

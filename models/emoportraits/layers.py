@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Blocks of EMOPortraits. Attribute names are those of the released checkpoint, norms of the weights already folded."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The portrait's appearance as a volume of features."""
 
 from __future__ import annotations

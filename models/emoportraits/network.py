@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """EMOPortraits as a backbone: the portrait becomes a volume once, each frame gives it an expression and a head pose."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Group norm and ReLU in one go, on a processor: in little pieces that stay in its cache, and exact."""
 
 from __future__ import annotations

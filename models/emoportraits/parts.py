@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ten networks of the released model, and what they do together."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Head poses, and the sampling places that belong to them.
 
 A pose is a 4 x 4 matrix that maps a picture's coordinates (x and y in [-1, 1], to the right and downwards, z into the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Residual networks (He et al., 2016) with the keys of torchvision's: trunks of three of the parts."""
 
 from __future__ import annotations

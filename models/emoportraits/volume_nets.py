@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What happens to the portrait's volume before and after it is brought into the canonical pose and expression."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the volume is deformed by an expression."""
 
 from __future__ import annotations

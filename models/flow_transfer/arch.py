@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Flow Transfer as a backbone: no weights, no options."""
 
 from __future__ import annotations

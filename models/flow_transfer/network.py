@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Flow Transfer: the driver's dense displacement, laid onto the portrait by the similarity between the two faces."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FlowMag's network for inference: the same numbers up to rounding, with less to do for each frame."""
 
 from __future__ import annotations

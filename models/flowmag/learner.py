@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FlowMag while it is trained."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What FlowMag is trained by, and what it is measured by.
 
 Both compare two flows that start at the reference: to the magnified frame, and to the frame it was made of. The flow is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FlowMag as a magnifier: one reference and factor per clip, frames in batches."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FlowMag's network in its plain form: what is loaded, trained and compared with. Names are those of checkpoints."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FOMM from its checkpoint: recognising, loading, options."""
 
 from __future__ import annotations

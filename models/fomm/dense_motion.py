@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From two sets of keypoints to a dense deformation of the portrait, and where it must be invented."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The picture: features of the portrait, deformed, masked where nothing is known, decoded."""
 
 from __future__ import annotations

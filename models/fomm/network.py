@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FOMM as a backbone: what depends on the portrait is computed once, frames go through in batches."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Transformer blocks. Attribute names are those of the released checkpoints."""
 
 from __future__ import annotations

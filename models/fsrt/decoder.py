@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From the scene to a picture: every pixel asks it, on its own, for its colour."""
 
 from __future__ import annotations

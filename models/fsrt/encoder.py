@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From pictures of one person to tokens of a scene, and from a face to a vector that stands for its expression."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Coordinates as sines and cosines, always in float32: arguments reach 50000 rad, where half precision is noise."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FSRT as a backbone: the scene and its keys and values once, then every pixel of every frame on its own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """KeyFace from its file, or from the weights that come with the pack: recognising, loading, options."""
 
 from __future__ import annotations

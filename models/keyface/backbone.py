@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """KeyFace as a backbone."""
 
 from __future__ import annotations

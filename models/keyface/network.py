@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The networks of KeyFace: where the keypoints are, what moves with which of them, and the picture."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Unsupervised keypoint detector of the first order model, which FSRT uses too.
 
 Siarohin et al., First Order Motion Model for Image Animation, NeurIPS 2019, and its released face checkpoints.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exact simplifications of trained blocks: fewer and larger operations, the same numbers up to rounding."""
 
 from __future__ import annotations

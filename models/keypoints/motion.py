@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the motion of a driver's keypoints becomes that of the portrait's."""
 
 from __future__ import annotations

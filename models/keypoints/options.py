@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options of the models that follow keypoints."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Detection and building of lkmag from a state dict."""
 
 from __future__ import annotations

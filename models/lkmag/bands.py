@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Working through a large picture in bands of rows, with the rows around each that its result depends on."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The magnifier's displacement as a flow estimator that gradients pass through."""
 
 from __future__ import annotations

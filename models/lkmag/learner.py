@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """lkmag while its two networks are trained."""
 
 from __future__ import annotations

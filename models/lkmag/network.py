@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """lkmag: a magnifier that measures the displacement, scales it, and moves the pixels of the reference."""
 
 from __future__ import annotations

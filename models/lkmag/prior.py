@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lucas-Kanade displacement with several window sizes: the closed-form heart of the magnifier.
 
 Inverse-compositional form (Baker and Matthews, 2004): gradients come from the reference alone, so that pyramid,

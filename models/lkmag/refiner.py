@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The learned finish: how to blend the two warped pictures, and what both lack."""
 
 from __future__ import annotations

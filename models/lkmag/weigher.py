@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The learned judge of the Lucas-Kanade windows: which one to trust where, and by how much the prior errs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MetaPortrait's base model from its checkpoint: recognising, loading, options, guides."""
 
 from __future__ import annotations

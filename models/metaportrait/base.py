@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The base model: warp, then refine, at 256 px."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which chains of the 669 landmarks lie on which lines of the face: the half on the right of the picture."""
 
 from __future__ import annotations

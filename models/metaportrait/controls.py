@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Places on a face that are known by name: points of the common 468-point mesh, and where they lie on a plain face.
 
 The numbers name vertices of MediaPipe's face mesh, as its documentation and tools do. The places are ours, laid out

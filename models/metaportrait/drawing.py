@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Landmarks as the networks see them: coloured lines, gaze points, the mouth's box."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The identity vector: from a file, none, or found by making the network reproduce the portrait.
 
 The released model was trained with vectors of a face-recognition network that is not public. Fitting is our stand-in:

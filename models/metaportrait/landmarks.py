@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """669 landmarks for an ordinary face: from a 468-point mesh, or from nothing but the face's box.
 
 The detector that the weights were trained with is not public, and neither is a list of what its points are; only their

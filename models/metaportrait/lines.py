@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Anti-aliased lines at real-valued places.
 
 OpenCV's lines can start between pixels too, but are placed to 1/32 px and rounded to 8 bits: of 0.1 px of motion of a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Instance norm, the quick way."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The decoder: from an identity to a picture, steered at every resolution by warped features and line drawings."""
 
 from __future__ import annotations

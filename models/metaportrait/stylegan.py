@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The decoder of the super-resolution: StyleGAN2 without custom operations, as GFPGAN simplified it.
 
 Karras et al., Analyzing and Improving the Image Quality of StyleGAN, CVPR 2020; Wang et al., Towards Real-World Blind

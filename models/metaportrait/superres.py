@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Temporal super-resolution of faces, 256 to 512 px: a U-Net that looks at three neighbouring frames on every level.
 
 Every call sees some frames at once, and a frame is influenced by up to 14 on either side of it. Work goes frame by

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The super-resolution from its checkpoint: recognising, loading."""
 
 from __future__ import annotations

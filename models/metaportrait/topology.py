@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The 669 face landmarks: which are joined by lines, in which colours, and which have a meaning of their own.
 
 Edges, colours and the selection are facts of the released code (MIT), from its table of connections, its drawing

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The warp: how each pixel of the portrait moves when its line drawing turns into the driver's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The similarity of every pixel of one picture to every pixel of another, and windows of it."""
 
 from __future__ import annotations

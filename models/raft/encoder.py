@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pictures to features of an eighth of their size. Names are those of checkpoints."""
 
 from __future__ import annotations

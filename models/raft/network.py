@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RAFT (large) as a flow estimator."""
 
 from __future__ import annotations

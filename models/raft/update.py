@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One step of the recurrent search. Names are those of checkpoints."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line. Importing this is cheap, so that Ctrl-C is handled from the first moment on."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Adapting a magnifier to a clip."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the user sees while a command runs: a progress bar, remarks, and the memory it took."""
 
 from __future__ import annotations

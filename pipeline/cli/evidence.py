@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands that measure generators: how they answer to motion, and whether magnifying helps."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The main job, on the user's files or on the samples."""
 
 from __future__ import annotations

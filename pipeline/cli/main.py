@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All commands, and what becomes of their errors."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Each stage of the main job alone."""
 
 from __future__ import annotations

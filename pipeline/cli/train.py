@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training the networks that come with the pack."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands about weights: what there is, what a file is, and converting it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Running a ComfyUI workflow without ComfyUI."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a head moved between two pictures: a similarity fitted to its rigid parts, to hundredths of a pixel.
 
 Gauss-Newton on grey values, coarse to fine, in inverse-compositional form (Baker and Matthews, 2004): gradients come

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the parts of a face are: anchor points from landmarks, else from the face box, and soft regions around them."""
 
 from __future__ import annotations

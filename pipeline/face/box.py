@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the face is: boxes from numbers, from masks, or, with a warning, from the whole frame."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The square of a clip that shows a face, steady or following it, and where the face is: what Crop Face hands on."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Square crops around a face, and the way back."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Turns of the head out of the picture plane: what they move, by a coarse depth of a face.
 
 A similarity cannot remove them: the nose, nearer to the camera, moves against the rest. What is left is of the size of

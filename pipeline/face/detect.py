@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Face detectors that may be on a user's machine, from the best to the simplest. None comes with the pack."""
 
 from __future__ import annotations

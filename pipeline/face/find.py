@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a face is in every frame of a clip: as it was given, else as a detector finds it."""
 
 from __future__ import annotations

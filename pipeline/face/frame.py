@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Framing both sides of an animation: one steady crop each, and the face inside it."""
 
 from __future__ import annotations

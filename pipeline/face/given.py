@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A face box from what other nodes and users give: a bounding box in one of its forms, a mask, or five numbers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Guides for a backbone from what the user gave: brought into the crops that the backbone sees."""
 
 from __future__ import annotations

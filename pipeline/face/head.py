@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Taking the head's motion out of a clip, and putting the same motion back.
 
 Magnification makes head sway as much larger as an expression. Where the head is held still first, only what the face

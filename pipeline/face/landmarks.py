@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Face landmarks of ComfyUI's MediaPipe node (FACE_LANDMARKS), and the points of a face that they tell."""
 
 from __future__ import annotations

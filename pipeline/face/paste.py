@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The way back from a crop: what was done to it, done to the whole picture."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A strength for each part of a face: soft regions to a map of magnification factors."""
 
 from __future__ import annotations

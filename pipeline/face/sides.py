@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Both sides of an animation, framed: what Animate Portrait hands on, so that later nodes know where the faces are."""
 
 from __future__ import annotations

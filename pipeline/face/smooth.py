@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Low-pass filtering of curves over the frames of a clip, without delay."""
 
 from __future__ import annotations

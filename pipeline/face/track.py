@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One face through a clip: which of several, and what to do where it is not found."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Workflows without a ComfyUI: reading both of its file forms, checking them and running them in order."""
 
 from .check import check_types

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ComfyUI's execution format: ``{"id": {"class_type", "inputs", "_meta"}}``."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything that can be wrong with a graph before it runs, as ComfyUI checks it on its server."""
 
 from __future__ import annotations

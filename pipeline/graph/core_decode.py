@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames of a file as ComfyUI's own Load Image and Load Video give them (0.33), bit for bit with the same PyAV.
 
 Our own reader is more exact (it honours the file's colour matrix and keeps the precision of every depth); this one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Running a graph: every node once, in order, its results kept only as long as somebody still needs them."""
 
 from __future__ import annotations

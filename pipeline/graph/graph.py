@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A workflow ready to run: nodes by id, whose inputs are values or links to another node's output."""
 
 from __future__ import annotations

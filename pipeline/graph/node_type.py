@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the runner has to know about a kind of node. Whoever owns the node classes translates them into this."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the page saves: nodes with positions, links as lists (form 0.4) or objects (1.0), and nodes that it alone knows.
 
 Reroutes, primitives, notes, bypassed and muted nodes and subgraphs are resolved here as the page does before it queues

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values of a node's widgets as the page stores them: by name, or in the order in which it draws them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A workflow file: which form it has, and changing single inputs of it."""
 
 from __future__ import annotations

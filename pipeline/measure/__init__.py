@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far a clip moves, and how two clips' motions relate."""
 
 from .compare import MotionComparison, compare

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Onset, apex and offset as a table: what was spotted, what somebody annotated, and how the two agree."""
 
 from __future__ import annotations

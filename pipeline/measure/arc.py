@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One movement and its return in a curve: an arc on a drifting baseline, fitted between the frames.
 
 The arc rises from its onset to its apex and falls to its offset as a raised cosine on either side, the two sides of

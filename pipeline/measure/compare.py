@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a result's motion relates to the original's: how much larger, how similar in time, how late."""
 
 from __future__ import annotations

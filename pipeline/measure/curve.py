@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The motion of a clip as one signed curve: how far the face moved along its own dominant pattern, frame by frame.
 
 A displacement field says more than a report can show. It is reduced in two steps. Fields are averaged on a grid of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Events of the parts of a face put together: one event that shows in several parts is one."""
 
 from __future__ import annotations

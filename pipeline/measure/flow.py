@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The estimator of reports: dense displacement by OpenCV, on float pictures.
 
 It is deliberately not the estimator of the magnifier, and must never close a loop with it: a report that measured the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Displacement fields in the coordinates of a face."""
 
 from __future__ import annotations

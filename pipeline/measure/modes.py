@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The dominant mode of a long sequence of vectors, in bounded memory."""
 
 from __future__ import annotations

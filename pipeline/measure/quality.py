@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is wrong with a clip apart from the size of its motion: changed looks, a moving background, a moving head."""
 
 from __future__ import annotations

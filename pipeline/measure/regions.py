@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The motion of each part of a face, as one signed curve each."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Curves and comparisons as plain data: dictionaries for JSON and a table for spreadsheets."""
 
 from __future__ import annotations

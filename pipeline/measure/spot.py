@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Spotting micro-expressions in a motion curve: when one begins, culminates and ends.
 
 A bank of band-passes looks for movements that come back: raised cosines of many durations, each made blind to

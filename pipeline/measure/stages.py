@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measuring the stages of a chain together: weak motions along the pattern of their strong versions."""
 
 from __future__ import annotations

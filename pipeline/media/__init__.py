@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading and writing clips, pictures and sound, and what survives of a motion on the way."""
 
 from .arrays import read_array

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``.npy`` clips: (H, W, 3) or (N, H, W, 3), float32 in [0, 1] or uint8."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sound: a part of a file's first audio stream, or samples in memory, as a stream of blocks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Between coded pictures and float32 RGB in [0, 1], by explicit matrix and range.
 
 The arithmetic is ours, in float32, and not the scaler's: an 8-bit RGB picture in between would cost half a level of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Opening a video file and looking through its packets.
 
 The look (demuxing, no decoding) gives what headers only promise: how many frames there are, when each is shown, and

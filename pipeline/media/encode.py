@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Frames and sound into a video file, with every tag explicit."""
 
 from __future__ import annotations

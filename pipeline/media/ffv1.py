@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checksums of FFV1 slices.
 
 The decoder hides a damaged slice behind the previous picture and reports nothing through its interface, and a hidden

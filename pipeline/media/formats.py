@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What clips can be written as, and what each format keeps."""
 
 from __future__ import annotations

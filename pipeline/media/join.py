@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FFV1 files one after the other in a single file: packets are copied, nothing is encoded again but the sound."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A temporary sibling of what is being written: moved into place when whole, removed when not."""
 
 from __future__ import annotations

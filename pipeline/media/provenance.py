@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a written clip came from, as a small JSON file beside it."""
 
 from __future__ import annotations

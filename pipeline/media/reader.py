@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One way in for everything that holds frames: videos, animations, stills, folders and sequences of them, arrays."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pictures: stills of 8 and 16 bit, folders and numbered sequences of them, and the animated kinds."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How much of a clip's motion a written copy of it still shows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Exact frame rates, and what the timestamps of a file say about them."""
 
 from __future__ import annotations

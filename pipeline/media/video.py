@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A video file as frames, as often and from wherever they are asked for."""
 
 from __future__ import annotations

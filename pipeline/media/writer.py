@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writing clips: nothing appears under the wanted name until everything is written, and nothing else ever stays."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Test-time adaptation: a magnifier is trained on for a while on the clip it is going to magnify.
 
 The loss is FlowMag's, which needs no truth: the flow from the reference to the magnified frame shall be alpha times the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Drive a frozen backbone with a clip."""
 
 from __future__ import annotations

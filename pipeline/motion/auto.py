@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Factors from measurement: alpha before a backbone, and the way back after it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Band-pass of a motion in time: the displacement of every pixel, filtered without delay.
 
 Magnifiers of colours need a band to keep noise and drift out. A displacement needs it only to tell motions apart: a

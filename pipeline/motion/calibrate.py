@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Choosing alpha: how far a motion must be magnified for a backbone to answer to it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DeMagPlus: scale generated motion back to the intensity of the micro-expression it came from."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Encodings of portraits, kept from run to run: a new alpha changes the driving clip alone."""
 
 from __future__ import annotations

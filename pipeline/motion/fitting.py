@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Backbones that fit something to the portrait before they can encode it."""
 
 from __future__ import annotations

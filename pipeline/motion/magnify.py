@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MagPlus: magnify the motion of a clip against its reference frame."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Masks of a clip: one for all frames, or another clip with one for each."""
 
 from __future__ import annotations

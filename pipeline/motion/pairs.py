@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pairs of crops that a magnifier is adapted on: the clip's reference and another frame, cut and changed alike."""
 
 from __future__ import annotations

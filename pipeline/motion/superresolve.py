@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Larger pictures of a generated face, with neighbouring frames seen together."""
 
 from __future__ import annotations

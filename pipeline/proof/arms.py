@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ways to give a portrait a micro-expression, all from three generated clips of one driver."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Micro-expressions on drawn faces, as a camera and a codec give them, and what a portrait should do in answer."""
 
 from __future__ import annotations

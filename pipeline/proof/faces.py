@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Drawn faces: colours and motion as continuous functions, evaluated at real-valued places, so that the truth is exact.
 
 A face is described in its own coordinates: the face box is 1 wide and `BOX_HEIGHT` high, its centre is the origin, y

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Displacement fields against the truth: error, gain, lag and leak, and whether that will do."""
 
 from __future__ import annotations

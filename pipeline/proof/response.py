@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a generator answers to motion of every size: the figure that says where it hears nothing and where it saturates.
 
 Measured on drawn faces with exactly known motion, one region at a time, on portraits of another identity. A generator

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The proof as a job: drive every scenario (kept on disk, so that it goes on where it stopped), fit, judge, tell."""
 
 from __future__ import annotations

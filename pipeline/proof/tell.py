@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The proof in words and as a picture. Made from the numbers alone, so that a report can be told again."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pictures of results: curves, clips side by side, tables."""
 
 from .compare import Panel, grid_frames

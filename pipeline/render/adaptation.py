@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How an adaptation goes, as one picture."""
 
 from __future__ import annotations

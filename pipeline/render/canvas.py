@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Drawing with Pillow at a multiple of the final size, so that lines and letters are smooth.
 
 The built-in font of Pillow has no Greek letters, no micro and no multiplication sign, and shows empty boxes for them:

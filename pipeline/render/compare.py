@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Clips side by side, each under its own label."""
 
 from __future__ import annotations

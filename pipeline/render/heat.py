@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far each place of a picture has moved, in colours of one fixed scale, with the bar that explains them."""
 
 from __future__ import annotations

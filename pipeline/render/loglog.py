@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Panels with logarithmic axes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One line of a clip over time: motion too small to see becomes the slope of an edge."""
 
 from __future__ import annotations

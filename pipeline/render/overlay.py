@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How faces were framed, as one picture to look at before waiting for the result."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Motion curves as a picture, without a plotting library."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A report at a glance: how near each stage comes to what it should be, region by region."""
 
 from __future__ import annotations

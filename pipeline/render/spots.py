@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Spotted events on the curve that shows them."""
 
 from __future__ import annotations

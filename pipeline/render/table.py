@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables of fixed-width text."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ways to look at several clips at once: side by side, wiped over each other, or as a signed difference."""
 
 from __future__ import annotations

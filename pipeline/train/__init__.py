@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training of the built-in magnifier on pictures rendered on the fly, with exactly known motion.
 
 `textures` are continuous functions, `motion` moves their points, `scenes` renders reference, frame and truth from

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pairs of pictures of one drawn face, for the training of a generator: macro motion alone, with its exact truth."""
 
 from __future__ import annotations

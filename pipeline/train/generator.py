@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Training of KeyFace, the small generator of this pack, on drawn faces with macro motion alone."""
 
 from __future__ import annotations

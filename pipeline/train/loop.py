@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The training loop: three phases, in pieces that end when their time is up and go on where they stopped."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the training minimises. Every scene counts by the logarithm of its error.
 
 A clean scene has a thousand times less error than a noisy one; in decibels they weigh the same, and it is in decibels

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Displacement fields: local pushes as of a mouth corner or a brow, drift, rotation and scale of a head."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reference, frame and the true magnified frame of one scene, rendered from continuous functions."""
 
 from __future__ import annotations

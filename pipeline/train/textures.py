@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Continuous textures: colours at any real-valued place, so that a moved picture is rendered and never resampled.
 
 A texture is a function of coordinates ``(P, 2)`` in px to colours ``(P, 3)`` around 0.5, for the most part in [0, 1].

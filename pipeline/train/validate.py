@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How good a magnifier is on scenes that training never draws."""
 
 from __future__ import annotations
