@@ -101,7 +101,7 @@ class LongMagnification:
     def _facts(self) -> dict[str, Any]:
         """Everything that the pixels depend on."""
         return {
-            **_common(self.file, self.clip, self.magnifier),
+            **_common(self.file, self.device, self.magnifier),
             "alpha": [self.target_pct_face, str(self.box)] if self.alpha is None else _told(self.alpha),
             "reference": self.reference,
             "mask": None if self.mask is None else _digest(self.mask),
@@ -168,7 +168,7 @@ class LongRun:
     def _facts(self) -> dict[str, Any]:
         names = (entry.name for entry in fields(self.settings))
         return {
-            **_common(self.file, self.clip, self.magnifier),
+            **_common(self.file, self.device, self.magnifier),
             "sources": [_digest(source) for source in self.sources],
             "backbone": [self.backbone.name, _weights(self.backbone)],
             "settings": {name: _told(getattr(self.settings, name)) for name in names},
@@ -208,14 +208,14 @@ class Work:
             parts.discard()
 
 
-def _common(file: FileClip, clip: Clip, magnifier: Magnifier) -> dict[str, Any]:
+def _common(file: FileClip, device: torch.device, magnifier: Magnifier) -> dict[str, Any]:
     """What every result depends on."""
     return {
         "versions": [__version__, str(torch.__version__)],
         "input": sha256(file.source.path),
         "frames": [file.start, file.stop],
         "magnifier": [magnifier.name, _weights(magnifier)],
-        "device": clip.frame(0).device.type,
+        "device": device.type,
     }
 
 

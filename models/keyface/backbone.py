@@ -84,10 +84,8 @@ class KeyFace:
             scale=drive_state.scale,
             strength=strength,
         )
-        count = len(frames)
-        portrait = source.portrait.expand(count, -1, -1, -1)
-        motion = self.network.motion(portrait, source.keypoints.value.expand(count, -1, -1), goal.value)
-        pictures = self.network.render(portrait, source.features.expand(count, -1, -1, -1), motion)
+        motion = self.network.motion(source.portrait, source.keypoints.value, goal.value)
+        pictures = self.network.render(source.portrait, source.features, motion)
         return DriveResult(frames=pictures.clamp(0, 1))
 
     @torch.no_grad()

@@ -53,13 +53,12 @@ class DenseMotion(nn.Module):
         self.occlusion = nn.Conv2d(self.hourglass.channels_out, 1, 3, padding=1)
 
     def forward(self, portrait: Tensor, source: Tensor, driving: Tensor) -> Motion:
-        """``portrait`` ``(N, 3, H, W)``, keypoints ``(N, 10, 2)`` of it and of where they are to go."""
-        small = F.avg_pool2d(portrait, 2)
-        count, _, height, width = small.shape
-        grid = inclusive_grid(height, width, small)
+        """``portrait`` ``(1 or N, 3, H, W)``, keypoints of it, as many, and ``(N, 10, 2)`` of where they are to go."""
+        small, count = F.avg_pool2d(portrait, 2), len(driving)
+        grid = inclusive_grid(small.shape[-2], small.shape[-1], small)
         shifts = F.pad(source - driving, (0, 0, 1, 0))
         origins = grid + shifts[:, :, None, None, :]
-        pictures = small[:, None].expand(-1, KEYPOINTS + 1, -1, -1, -1).flatten(0, 1)
+        pictures = small[:, None].expand(count, KEYPOINTS + 1, -1, -1, -1).flatten(0, 1)
         # align_corners=True: the grid reaches -1 and 1 at the centres of the outermost pixels.
         seen = F.grid_sample(pictures, origins.flatten(0, 1), padding_mode="border", align_corners=True)
         heat = F.pad(_heat(driving, grid) - _heat(source, grid), (0, 0, 0, 0, 1, 0))
@@ -90,13 +89,17 @@ class KeyFaceNetwork(nn.Module):
     def render(self, portrait: Tensor, features: Tensor, motion: Motion) -> Tensor:
         """Pictures ``(N, 3, H, W)`` in [0, 1]: the portrait where it came from, and what a decoder makes of the rest.
 
-        ``portrait`` and ``features`` have as many entries as ``motion``.
+        ``portrait`` and ``features`` have one entry, or as many as ``motion``.
         """
         fine = F.interpolate(
             motion.origin.permute(0, 3, 1, 2), size=portrait.shape[-2:], mode="bilinear", align_corners=True
         ).permute(0, 2, 3, 1)
-        near = F.grid_sample(portrait, fine, mode="bicubic", padding_mode="border", align_corners=True)
-        moved = F.grid_sample(features, motion.origin, padding_mode="border", align_corners=True) * motion.occlusion
+        count = len(fine)
+        near = F.grid_sample(
+            portrait.expand(count, -1, -1, -1), fine, mode="bicubic", padding_mode="border", align_corners=True
+        )
+        wide = features.expand(count, -1, -1, -1)
+        moved = F.grid_sample(wide, motion.origin, padding_mode="border", align_corners=True) * motion.occlusion
         inside = self.decoder(torch.cat([moved, F.pixel_unshuffle(near, 2)], 1))
         return near + F.pixel_shuffle(self.last(inside), 2)
 

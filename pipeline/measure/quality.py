@@ -27,6 +27,27 @@ ODD, LEAST_LEVELS = 6.0, 1.0
 """A frame looks wrong whose residual is so many robust deviations, and at least so many levels, above the median."""
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Still:
+    """What depends on the reference frame alone: its levels, and where face, surroundings and skull are."""
+
+    luma: NDArray[np.float32]
+    face: Values
+    around: Values
+    rigid: Values
+
+    @classmethod
+    def of(cls, first: Tensor, box: FaceBox) -> _Still:
+        size = (first.shape[-2], first.shape[-1])
+        window = box_window(box, torch.zeros(1, 1, *size), FADE)[0, 0].double().numpy()
+        return cls(
+            luma=_luma(first),
+            face=(window >= 1 - 1e-3).astype(np.float64),
+            around=(window <= 1e-3).astype(np.float64),
+            rigid=mask_grid(rigid_mask(FaceMap.from_box(box), box, size), box),
+        )
+
+
 @dataclass
 class QualityWatch:
     """Collects what `curve.view_clip` sees: frame, displacement and the face in both."""
@@ -34,20 +55,15 @@ class QualityWatch:
     residual: list[float] = field(default_factory=list)
     surroundings: list[float] = field(default_factory=list)
     pose: list[tuple[float, float]] = field(default_factory=list)
-    _rigid: Values | None = None
-    _places: tuple[Values, Values] | None = None
+    _still: _Still | None = None
 
     def __call__(self, first: Tensor, frame: Tensor, displacement: Tensor, box: FaceBox) -> None:
-        if self._places is None:
-            window = box_window(box, torch.zeros(1, 1, *first.shape[-2:]), FADE)[0, 0].double().numpy()
-            self._places = (window >= 1 - 1e-3).astype(np.float64), (window <= 1e-3).astype(np.float64)
-            self._rigid = mask_grid(rigid_mask(FaceMap.from_box(box), box, (first.shape[-2], first.shape[-1])), box)
-        before, after = _luma(first), _luma(frame)
+        still = self._still = self._still or _Still.of(first, box)
+        after = _luma(frame)
         flow = displacement[0].permute(1, 2, 0).contiguous().cpu().float().numpy()
-        face, around = self._places
-        self.residual.append(_rms(moved_back(after, flow, before) - before, face))
-        self.surroundings.append(_rms(after - before, around))
-        self.pose.append(_pose(face_grid(displacement, box)[0].astype(np.float64), self._rigid))
+        self.residual.append(_rms(moved_back(after, flow, still.luma) - still.luma, still.face))
+        self.surroundings.append(_rms(after - still.luma, still.around))
+        self.pose.append(_pose(face_grid(displacement, box)[0].astype(np.float64), still.rigid))
 
     def finish(self) -> Quality:
         """What was seen."""
@@ -112,10 +128,10 @@ def _rms(values: NDArray[np.float32], where: Values) -> float:
     return float(np.sqrt((values.astype(np.float64) ** 2 * where).sum() / total)) if total else float("nan")
 
 
-def _pose(grid: Values, rigid: Values | None) -> tuple[float, float]:
+def _pose(grid: Values, rigid: Values) -> tuple[float, float]:
     """Shift in percent of the face width, and roll in degrees, that fit a field ``(2, GRID, GRID)`` best."""
     size = grid.shape[-1]
-    weight = np.sqrt(np.ones((size, size)) if rigid is None else rigid).reshape(-1)
+    weight = np.sqrt(rigid).reshape(-1)
     if not weight.any():
         return float("nan"), float("nan")
     steps = (np.arange(size) + 0.5) / size * 100 - 50  # percent of the box

@@ -16,6 +16,8 @@ from ..face.frame import frame_sources
 from ..face.guides import place_guides
 from ..measure import MotionCurve, compare, measure_clip, measure_fields
 from ..motion.animate import animate
+from ..motion.encoded import EncodedSources
+from ..motion.fitting import fitting
 from ..motion.magnify import estimator_of, magnify
 from .clips import FACE_PX, VIEW, Goal, Scenario, crop_view, driving_clip, framed
 from .faces import State
@@ -104,7 +106,7 @@ def drive_scenario(
     scenario: Scenario, prepared: Prepared, backbone: AnimationBackbone, magnifier: DisplacementMagnifier
 ) -> Driven:
     """Drive with the clip as it is and magnified, and measure what was generated."""
-    portrait = scenario.portrait.render(VIEW, State())
+    portrait, backbone = scenario.portrait.render(VIEW, State()), EncodedSources.once(fitting(backbone))
     rate = prepared.loud.rate
     direct, loud = TensorClip(prepared.direct, rate), TensorClip(prepared.magnified, rate)
     made = {"direct": generated(backbone, portrait, direct), "magnified": generated(backbone, portrait, loud)}

@@ -20,6 +20,8 @@ from torch import Tensor
 from ...models.contracts import AnimationBackbone, DisplacementMagnifier
 from ...models.warp import border_window
 from ..clip import TensorClip
+from ..motion.encoded import EncodedSources
+from ..motion.fitting import fitting
 from ..motion.magnify import estimator_of, magnify
 from ..progress import Progress, silent
 from ..render.loglog import COLOURS, Line, LogPanel, draw_log_panels
@@ -166,7 +168,7 @@ class _Bench:
     def __init__(
         self, backbone: AnimationBackbone, magnifier: DisplacementMagnifier, driver: Face, portrait: Face
     ) -> None:
-        self.backbone, self.magnifier, self.driver = backbone, magnifier, driver
+        self.backbone, self.magnifier, self.driver = EncodedSources.once(fitting(backbone)), magnifier, driver
         self.side, self.view = framed(backbone.framing), crop_view(backbone.framing)
         self.source = portrait.render(VIEW, State())
         self.rest = self._work(driver.render(VIEW, State()))

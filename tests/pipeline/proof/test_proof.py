@@ -52,9 +52,12 @@ def test_flow_transfer_is_said_to_be_linear(parts):
 
 def test_a_response_grows_with_the_motion_and_says_where():
     backbone, _ = load_backbone("keyface", [], {})
+    encode, encoded = backbone.encode_source, []
+    backbone.encode_source = lambda *given: (encoded.append(given), encode(*given))[1]
     found = measure_response(
         backbone, load_magnifier()[0], faces=1, inputs_pct=(0.2, 4.0), regions=("mouth",), target_pct=4.0
     )
+    assert len(encoded) == 1, "once per portrait, however many sizes drive it"
     direct = found.curve("mouth", "direct")
     assert 0 < direct[0].output_pct < direct[1].output_pct
     through = found.curve("mouth", "magplus")
