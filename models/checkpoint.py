@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import zipfile
@@ -179,11 +180,27 @@ def _apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def write_safetensors(tensors: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
     """Write a safetensors file; it appears under its name only when it is complete."""
+    with _whole(path) as partial:
+        save_file(_apart(tensors), partial, metadata=dict(metadata))
+
+
+def write_state(state: Mapping[str, Any], path: Path) -> None:
+    """Write what an unfinished work goes on from: tensors, numbers and text, for ``torch.load`` with ``weights_only``.
+
+    It appears under its name only when it is complete.
+    """
+    with _whole(path) as partial:
+        torch.save(dict(state), partial)
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """A place to write to, which takes the name ``path`` once all is there."""
     partial = path.with_name(f".{path.name}.partial")
     try:
-        save_file(_apart(tensors), partial, metadata=dict(metadata))
+        yield partial
         partial.replace(path)
-    except (OSError, SafetensorError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         raise MagPlusError(f"{path} could not be written: {error}. Check the folder and the free space.") from None
     finally:
         partial.unlink(missing_ok=True)

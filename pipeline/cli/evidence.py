@@ -14,7 +14,7 @@ from ...models.errors import MagPlusError
 from ...models.keyface import arch as keyface
 from ...models.registry import load_backbone, needs_displacement
 from ..log import log
-from ..outputs import check_free, write_picture
+from ..outputs import check_free, write_picture, write_text
 from ..proof.response import measure_response, response_picture
 from ..proof.run import prove, report, save_report
 from ..proof.tell import proof_picture, told
@@ -65,7 +65,7 @@ def response_command(arguments: argparse.Namespace) -> None:
     finally:
         bar.close()
     write_picture(picture, response_picture(found))
-    numbers.write_text(json.dumps(found.report(), indent=2) + "\n")
+    write_text(numbers, json.dumps(found.report(), indent=2) + "\n")
     sys.stdout.write(
         f"{backbone.name}: recommended target {found.recommended_pct:g} % of the face, on drawn faces\n"
         f"{picture}\n{numbers}\n"
@@ -93,7 +93,7 @@ def proof_command(arguments: argparse.Namespace) -> None:
     finally:
         bar.close()
     save_report(reports, folder / "proof.json")
-    (folder / "proof.md").write_text("# Does magnifying help?\n\n" + told(reports))
+    write_text(folder / "proof.md", "# Does magnifying help?\n\n" + told(reports))
     write_picture(folder / "proof.png", proof_picture(reports))
     sys.stdout.write(told(reports))
 
@@ -106,4 +106,4 @@ def _check_same_weights(parts: Path, files: Sequence[str]) -> None:
     note = parts / "made_by.json"
     if note.is_file() and note.read_text() != made_by:
         raise MagPlusError(f"{parts} holds results of other weights. Remove the folder, or give another --out.")
-    note.write_text(made_by)
+    write_text(note, made_by)

@@ -13,7 +13,7 @@ from ..outputs import check_free, write_picture
 from ..render import training_picture
 from ..train import Recipe, Trainer, train
 from ..train.generator import GeneratorRecipe, GeneratorTrainer
-from ..train.loop import Training
+from ..train.pieces import AnyTrainer
 from .arguments import Parser
 from .console import ProgressBar
 
@@ -89,7 +89,7 @@ def train_command(arguments: argparse.Namespace) -> None:
         write_picture(Path(arguments.plot), training_picture(trainer.history, title=title))
 
 
-def _trainer(arguments: argparse.Namespace) -> Training:
+def _trainer(arguments: argparse.Namespace) -> AnyTrainer:
     path = Path(arguments.checkpoint)
     _, trainer, recipe = KINDS[arguments.what]
     if path.is_file():

@@ -112,10 +112,10 @@ class Quality:
         }
 
 
-def psnr_db(picture: Tensor, other: Tensor) -> float:
-    """Peak signal to noise ratio of two pictures ``(3, H, W)`` in [0, 1]."""
-    error = float(((picture.float().cpu() - other.float().cpu()) ** 2).mean())
-    return float(-10 * np.log10(max(error, 1e-12)))
+def psnr_db(pictures: Tensor, others: Tensor) -> float:
+    """Peak signal to noise ratio of pictures ``(..., 3, H, W)`` in [0, 1], the mean of all; at most 120 dB each."""
+    error = (pictures.float().cpu() - others.float().cpu()).square().mean((-3, -2, -1))
+    return float((-10 * error.clamp(min=1e-12).log10()).mean())
 
 
 def _luma(frame: Tensor) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -63,7 +63,7 @@ def _cells(curve: MotionCurve, frame: int) -> tuple[str, str]:
 
 def plain(value: Any) -> Any:
     """Numbers as int or finite float, NaN and infinity as None: JSON knows neither."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]

@@ -15,9 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...models.checkpoint import write_state
 from ...models.contracts import AnimationBackbone, DisplacementMagnifier, Framing
 from ...models.geometry import FaceBox
 from ..measure import MotionCurve
+from ..measure.report import plain
+from ..outputs import write_text
 from ..progress import Progress, silent
 from .arms import ARMS, Driven, Prepared, drive_scenario, fitted_factors, prepare_scenario, results_of
 from .clips import Goal, Scenario, goal_of, scenarios
@@ -87,7 +90,7 @@ def _kept(parts: Path, scenario: Scenario, backbone: AnimationBackbone, magnifie
     prepared = keep_prepared(parts, scenario, backbone.framing, magnifier)
     path = parts / f"{backbone.name}-{scenario.name}.pt"
     if not path.is_file():
-        _write(path, vars(drive_scenario(scenario, prepared, backbone, magnifier)))
+        write_state(vars(drive_scenario(scenario, prepared, backbone, magnifier)), path)
     return Driven(**torch.load(path, map_location="cpu", weights_only=True))
 
 
@@ -96,17 +99,10 @@ def keep_prepared(parts: Path, scenario: Scenario, framing: Framing, magnifier: 
     path = parts / f"driver-{framing.size}-{scenario.name}.pt"
     if not path.is_file():
         made = vars(prepare_scenario(scenario, framing, magnifier))
-        _write(path, {name: _curve_state(v) if isinstance(v, MotionCurve) else v for name, v in made.items()})
+        write_state({n: _curve_state(v) if isinstance(v, MotionCurve) else v for n, v in made.items()}, path)
     state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     values: dict[str, Any] = {name: _curve(v) if isinstance(v, dict) else v for name, v in state.items()}
     return Prepared(**values)
-
-
-def _write(path: Path, state: Mapping[str, Any]) -> None:
-    """It appears complete or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    torch.save(dict(state), partial)
-    partial.replace(path)
 
 
 def _curve_state(curve: MotionCurve) -> dict[str, Any]:
@@ -242,14 +238,4 @@ def _mean(values: Sequence[float]) -> float:
 
 def save_report(reports: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write the numbers; what is not finite becomes null."""
-    path.write_text(json.dumps(_finite(list(reports)), indent=1) + "\n")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _finite(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    if isinstance(value, Tensor):
-        return _finite(value.tolist())
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    write_text(path, json.dumps(plain(list(reports)), indent=1) + "\n")

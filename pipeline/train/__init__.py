@@ -5,7 +5,8 @@
 them, `losses` compares, `loop` trains in pieces that can be resumed. The command is ``magplus train``.
 """
 
-from .loop import Recipe, Trainer, train
+from .loop import Recipe, Trainer
+from .pieces import train
 from .scenes import Batch, Condition, render_batch
 
 __all__ = ["Batch", "Condition", "Recipe", "Trainer", "render_batch", "train"]

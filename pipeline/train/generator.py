@@ -3,47 +3,39 @@
 
 from __future__ import annotations
 
-import copy
-import math
-import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...models.checkpoint import write_safetensors
 from ...models.keyface.arch import FRAMING
 from ...models.keyface.network import SIZE, KeyFaceNetwork
+from ..measure.quality import psnr_db
 from .face_pairs import FacePairs, render_pairs
+from .pieces import PieceRecipe, PieceTrainer
 
 TRAINING, VALIDATION = 0xFACE, 0xFACED
 """Part of the seeds of these faces, and of no others."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class GeneratorRecipe:
-    """Everything a run depends on. ``steps`` may be changed when a run goes on."""
+class GeneratorRecipe(PieceRecipe):
+    """Everything a run depends on."""
 
     steps: int = 1600
-    seed: int = 0
-    batch: int = 8
     chapter: int = 50
     """Steps that draw from one set of faces."""
     identities: int = 16
     """Faces of a chapter: up to 12 pairs each."""
     learning_rate: float = 2e-3
     least_rate: float = 3e-5
+    settle_part: float = 0.4
     anchored_part: float = 0.4
     """Part of the steps at the beginning in which keypoints are drawn to places on the drawn face."""
-    settle_part: float = 0.4
     noise: float = 0.015
     """Largest standard deviation of the noise on what the networks see."""
-    average: float = 0.995
-    validate_every: int = 200
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,39 +52,18 @@ class GeneratorScore:
         return f"{self.psnr_db:.2f} dB, motion error {self.error_pct:.1f} %, keypoints {self.keypoint_px:.2f} px off"
 
 
-class GeneratorTrainer:
-    """A generator in training; `save` and `load` carry all of its state."""
+class GeneratorTrainer(PieceTrainer[GeneratorRecipe, KeyFaceNetwork, FacePairs]):
+    """KeyFace in training."""
 
-    def __init__(self, recipe: GeneratorRecipe) -> None:
-        torch.manual_seed(recipe.seed)
-        self.recipe = recipe
-        self.network = KeyFaceNetwork()
-        self.average = copy.deepcopy(self.network).requires_grad_(False).train(False)
-        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=recipe.learning_rate)
-        self.step = 0
-        self.cpu_s = 0.0
-        self.history: list[dict[str, float]] = []
+    architecture, recipe_type, warm_up = "keyface", GeneratorRecipe, 50
 
-    @property
-    def finished(self) -> bool:
-        return self.step >= self.recipe.steps
+    @staticmethod
+    def make(recipe: GeneratorRecipe) -> KeyFaceNetwork:
+        """Random keypoints, and a decoder that corrects nothing yet."""
+        return KeyFaceNetwork()
 
-    def advance(self) -> dict[str, float]:
-        """One step; its losses by name."""
-        started = time.process_time()
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._rate()
-        losses = self._losses(self._batch())
-        self.optimiser.zero_grad(set_to_none=True)
-        sum(losses.values(), torch.zeros(())).backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
-        self.step += 1
-        self._follow()
-        self.cpu_s += time.process_time() - started
-        return {name: float(value.detach()) for name, value in losses.items()}
-
-    def _losses(self, pairs: FacePairs) -> dict[str, Tensor]:
+    def losses(self, pairs: FacePairs) -> dict[str, Tensor]:
+        """Picture, deformation, keypoints."""
         network, count = self.network, len(pairs.source)
         draw = torch.Generator().manual_seed(self.recipe.seed * 7_000_003 + self.step)
         sigma = self.recipe.noise * torch.rand(2 * count, 1, 1, 1, generator=draw)
@@ -110,68 +81,17 @@ class GeneratorTrainer:
             losses["anchors"] = 5 * (torch.stack([source, driving], 1) - pairs.anchors).abs().mean()
         return losses
 
-    def _rate(self) -> float:
-        """Short start, constant, cosine descent."""
-        r = self.recipe
-        done = (self.step - (1 - r.settle_part) * r.steps) / (r.settle_part * r.steps)
-        fall = 0.5 + 0.5 * math.cos(math.pi * min(max(done, 0.0), 1.0))
-        return (r.least_rate + (r.learning_rate - r.least_rate) * fall) * min(1.0, (self.step + 1) / 50)
-
-    def _follow(self) -> None:
-        decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))
-        now = self.network.state_dict()
-        with torch.no_grad():
-            for name, mean in self.average.state_dict().items():
-                if mean.is_floating_point():
-                    mean.lerp_(now[name], 1 - decay)
-                else:
-                    mean.copy_(now[name])
-
-    def _batch(self) -> FacePairs:
+    def batch(self) -> FacePairs:
+        """Pairs of this step's chapter, each once before any comes again."""
         r = self.recipe
         pairs = _chapter(r.seed, self.step // r.chapter, r.identities)
         draw = torch.Generator().manual_seed(r.seed * 1_000_003 + self.step // r.chapter)
         order, place = torch.randperm(len(pairs.source), generator=draw), self.step % r.chapter
         return pairs[order[(place * r.batch + torch.arange(r.batch)) % len(order)]]
 
-    def validate(self) -> GeneratorScore:
-        """Score of the running mean; it is added to the history."""
-        score = validate(self.average)
-        self.history.append({"step": float(self.step), "cpu_s": self.cpu_s, **asdict(score)})
-        return score
-
-    def save(self, path: Path) -> None:
-        """Write everything needed to go on; the file appears complete or not at all."""
-        state = {
-            "recipe": asdict(self.recipe),
-            "step": self.step,
-            "cpu_s": self.cpu_s,
-            "history": self.history,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
-        }
-        partial = path.with_name(path.name + ".partial")
-        torch.save(state, partial)
-        partial.replace(path)
-
-    @classmethod
-    def load(cls, path: Path, *, steps: int | None = None) -> GeneratorTrainer:
-        """Go on from a file of `save`; ``steps`` replaces the number of steps of its recipe."""
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        recipe = GeneratorRecipe(**state["recipe"])
-        trainer = cls(recipe if steps is None else replace(recipe, steps=steps))
-        trainer.network.load_state_dict(state["network"])
-        trainer.average.load_state_dict(state["average"])
-        trainer.optimiser.load_state_dict(state["optimiser"])
-        trainer.step, trainer.cpu_s, trainer.history = state["step"], state["cpu_s"], state["history"]
-        return trainer
-
-    def export(self, path: Path) -> None:
-        """Write the running mean as weights, with the recipe as metadata."""
-        notes = {"architecture": "keyface", "step": str(self.step), "cpu_s": f"{self.cpu_s:.0f}"}
-        recipe = {f"recipe.{name}": str(value) for name, value in asdict(self.recipe).items()}
-        write_safetensors(self.average.state_dict(), path, {**notes, **recipe})
+    def score(self, network: KeyFaceNetwork) -> GeneratorScore:
+        """On the development faces."""
+        return validate(network)
 
 
 def picture_loss(picture: Tensor, truth: Tensor) -> Tensor:
@@ -210,7 +130,6 @@ def validate(network: KeyFaceNetwork) -> GeneratorScore:
     pairs = _development()
     source, driving = network.detector(pairs.source), network.detector(pairs.driving)
     picture, motion = network(pairs.source, source, driving)
-    squared = (picture.clamp(0, 1) - pairs.driving).square().mean((1, 2, 3))
     side = pairs.origin.shape[-1]
     truth = F.avg_pool2d(pairs.origin, 2).permute(0, 2, 3, 1) * (side - 1) / (side - 2)
     line = torch.linspace(-1, 1, side // 2)
@@ -219,7 +138,7 @@ def validate(network: KeyFaceNetwork) -> GeneratorScore:
     error = ((motion.origin - truth).norm(dim=-1) * known).sum() / ((truth - still).norm(dim=-1) * known).sum()
     follows = (driving - arrivals(source, pairs)).norm(dim=-1).mean() * (side - 1) / 2
     return GeneratorScore(
-        psnr_db=float((-10 * squared.clamp(min=1e-10).log10()).mean()),
+        psnr_db=psnr_db(picture.clamp(0, 1), pairs.driving),
         error_pct=float(100 * error),
         keypoint_px=float(follows),
     )

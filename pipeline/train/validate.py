@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
-from torch import Tensor
 
 from ...models.lkmag.network import LKMag
+from ..measure.quality import psnr_db
 from .losses import BORDER_PX
 from .scenes import Batch, Condition, render_batch
 
@@ -54,10 +54,12 @@ def _scenes() -> list[tuple[Condition, Batch]]:
 def validate(network: LKMag) -> Score:
     """Score of a magnifier on the development scenes."""
     psnrs, clean, gains, errors = [], [], [], []
+    inner = slice(BORDER_PX, -BORDER_PX)
     for condition, batch in _scenes():
         state = network.prepare_pairs(batch.reference, batch.alpha)
         found = network.displacement(state, batch.frame)
-        psnr = _psnr(network.render(state, batch.frame, found), batch.truth)
+        picture = network.render(state, batch.frame, found)
+        psnr = psnr_db(picture[..., inner, inner], batch.truth[..., inner, inner])
         psnrs.append(psnr)
         if not condition.noise:
             clean.append(psnr)
@@ -66,12 +68,6 @@ def validate(network: LKMag) -> Score:
         factor = max(condition.alpha or 1.0, 1.0)
         errors.append(factor * float((found - truth).square().sum(1).sqrt().mean()))
     return Score(psnr_db=_mean(psnrs), clean_psnr_db=_mean(clean), gain=_mean(gains), error_px=_mean(errors))
-
-
-def _psnr(picture: Tensor, truth: Tensor) -> float:
-    inner = slice(BORDER_PX, -BORDER_PX)
-    squared = (picture - truth)[..., inner, inner].square().mean((1, 2, 3))
-    return float((-10 * squared.clamp(min=1e-10).log10()).mean())
 
 
 def _mean(values: list[float]) -> float:
