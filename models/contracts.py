@@ -61,6 +61,10 @@ class Magnifier(Protocol):
 class DisplacementMagnifier(Magnifier, Protocol):
     """A magnifier whose displacement is explicit, which measuring, targeting and `pixels=source` build on."""
 
+    def measurer(self) -> DisplacementMagnifier:
+        """The magnifier to measure with: this one, or one that shrinks no motion for the picture's sake."""
+        ...
+
     def displacement(self, state: Any, frames: Tensor) -> Tensor:
         """Displacement in px of each pixel of the reference to each frame, ``(N, 2, H, W)``, before ``alpha``."""
         ...

@@ -15,7 +15,7 @@ from ..pipeline.motion.calibrate import Target, target_of_response
 from ..pipeline.render import plot_curves
 from . import convert, host
 from .host import io, ui
-from .wires import Loaded, box_inputs, box_sockets, fps_input, magnifier_input, numbers_of, reference_input
+from .wires import Loaded, box_inputs, box_sockets, fps_for, magnifier_input, numbers_of, reference_input
 
 NO_FILE = "none"
 RESPONSES = frozenset({".json"})
@@ -57,7 +57,7 @@ class CalibrateStrength(io.ComfyNode):  # type: ignore[misc]
                 *box_inputs("face", "clip"),
                 *box_sockets("face", "clip"),
                 magnifier_input(),
-                fps_input("For the time axis of the plot"),
+                fps_for("For the time axis of the plot"),
                 io.String.Input(
                     "response",
                     optional=True,

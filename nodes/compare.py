@@ -11,7 +11,7 @@ from ..pipeline.measure import FARNEBACK
 from ..pipeline.render.views import VIEWS, compare_views
 from . import convert, host
 from .host import io
-from .wires import FlowEstimator, Loaded, magnifier_input, reference_input
+from .wires import Loaded, estimator_input, magnifier_input, reference_input
 
 SLOTS = ("a", "b", "c", "d")
 
@@ -103,12 +103,7 @@ class CompareClips(io.ComfyNode):  # type: ignore[misc]
                     tooltip="Motion in px at which the colours of the flow heat-map end, the same for all clips and "
                     "frames. Less shows weaker motion, and noise.",
                 ),
-                FlowEstimator.Input(
-                    "estimator",
-                    optional=True,
-                    tooltip="What measures the motion of the flow heat-map, from Load Flow Estimator. Not connected: "
-                    "Farneback's optical flow, which needs no file.",
-                ),
+                estimator_input(" of the flow heat-map"),
             ],
             outputs=[io.Image.Output("images", tooltip="One clip that shows all of them.")],
         )

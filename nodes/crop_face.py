@@ -22,7 +22,7 @@ from .wires import (
     Loaded,
     box_inputs,
     box_sockets,
-    fps_input,
+    fps_for,
     keeping_reference,
     numbers_of,
     reference_input,
@@ -103,7 +103,7 @@ class CropFace(io.ComfyNode):  # type: ignore[misc]
                     tooltip="For 'follow': the same for the square's size, in Hz. Less keeps the head from growing and "
                     "shrinking.",
                 ),
-                fps_input("For 'follow'"),
+                fps_for("For 'follow'"),
                 reference_input(),
                 *box_inputs("face", "clip"),
                 *box_sockets("face", "clip", per_frame=True),

@@ -18,6 +18,7 @@ from .wires import (
     Loaded,
     box_socket,
     check_reference,
+    intensity_input,
     magnifier_input,
     reference_input,
     with_reference,
@@ -54,13 +55,8 @@ class DemagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                     step=0.05,
                     tooltip="Magnification to undo in mode 'number': motion is divided by it, so more leaves less.",
                 ),
-                io.Float.Input(
-                    "intensity",
-                    default=1.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="Times the original motion: 1 as in the original, 0 a still picture, 2 twice as large.",
+                intensity_input(
+                    "Times the original motion: 1 as in the original, 0 a still picture, 2 twice as large."
                 ),
                 io.Combo.Input(
                     "pixels",

@@ -23,8 +23,10 @@ from .wires import (
     Backbone,
     Guides,
     Loaded,
+    alpha_inputs,
     box_inputs,
     box_sockets,
+    intensity_input,
     magnifier_input,
     numbers_of,
     reference_input,
@@ -66,43 +68,13 @@ class LongClip(io.ComfyNode):  # type: ignore[misc]
                     default="ffv1",
                     tooltip="What the result keeps. " + " ".join(f"{n}: {f.keeps}." for n, f in FORMATS.items()),
                 ),
-                io.Combo.Input(
-                    "alpha_mode",
-                    options=["auto", "number"],
-                    default="auto",
-                    tooltip="'auto' measures the whole clip first and brings its peak to target_pct_face; 'number' "
-                    "uses alpha and saves that pass.",
-                ),
-                io.Float.Input(
-                    "alpha",
-                    default=8.0,
-                    min=0.03125,
-                    max=256.0,
-                    step=0.05,
-                    tooltip="How many times larger the motion becomes, in mode 'number'. Above 1 enlarges, below 1 "
-                    "calms, 1 changes nothing. The built-in magnifier takes 1/32 to 32, FlowMag up to 256.",
-                ),
-                io.Float.Input(
-                    "target_pct_face",
-                    default=3.0,
-                    min=0.1,
-                    max=50.0,
-                    step=0.1,
-                    advanced=True,
-                    tooltip="Mode 'auto': size of the peak motion to reach, in percent of the face width. More gives a "
-                    "larger alpha.",
-                ),
+                *alpha_inputs("measures the whole clip first and", "uses alpha and saves that pass"),
                 reference_input(),
                 *box_inputs("face", "clip"),
                 *box_inputs("source", "portrait"),
-                io.Float.Input(
-                    "intensity",
-                    default=1.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.05,
-                    tooltip="With a portrait: size of the motion in the result; 1 as in the clip, more is stronger, 0 "
-                    "is a still portrait.",
+                intensity_input(
+                    "With a portrait: size of the motion in the result; 1 as in the clip, more is stronger, 0 is a "
+                    "still portrait."
                 ),
                 io.Combo.Input(
                     "pixels",

@@ -19,10 +19,11 @@ from .wires import (
     AlphaMap,
     BoundingBox,
     Loaded,
+    alpha_inputs,
     box_inputs,
     box_sockets,
     check_reference,
-    fps_input,
+    fps_for,
     magnifier_input,
     numbers_of,
     reference_input,
@@ -45,31 +46,7 @@ class MagnifyMotion(io.ComfyNode):  # type: ignore[misc]
             search_aliases=["motion magnification", "eulerian", "exaggerate motion", "amplify", "micro-expression"],
             inputs=[
                 io.Image.Input("images", tooltip="The clip: frames in order, from a camera that stands still."),
-                io.Combo.Input(
-                    "alpha_mode",
-                    options=["auto", "number"],
-                    default="auto",
-                    tooltip="'auto' measures the clip and brings its peak to target_pct_face; 'number' uses alpha.",
-                ),
-                io.Float.Input(
-                    "alpha",
-                    default=8.0,
-                    min=0.03125,
-                    max=256.0,
-                    step=0.05,
-                    tooltip="How many times larger the motion becomes, in mode 'number'. Above 1 enlarges, below 1 "
-                    "calms, 1 changes nothing. The built-in magnifier takes 1/32 to 32, FlowMag up to 256.",
-                ),
-                io.Float.Input(
-                    "target_pct_face",
-                    default=3.0,
-                    min=0.1,
-                    max=50.0,
-                    step=0.1,
-                    advanced=True,
-                    tooltip="Mode 'auto': size of the peak motion to reach, in percent of the face width. More gives a "
-                    "larger alpha.",
-                ),
+                *alpha_inputs("measures the clip and", "uses alpha"),
                 reference_input(calmest=True),
                 *box_inputs("face", "clip, for 'auto'"),
                 io.Mask.Input(
@@ -108,7 +85,7 @@ class MagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                     tooltip="Only motion slower than this is magnified, in Hz. Less leaves fast motion, such as a "
                     "tremor, as it is. 0: no upper edge. Half the frame rate is the most that a clip can show.",
                 ),
-                fps_input("For a band", optional=True),
+                fps_for("For a band", optional=True),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The magnified clip."),

@@ -10,7 +10,7 @@ from torch import Tensor
 from ..pipeline.render.microscope import LINES, Line, liveliest, microscope_picture
 from . import convert, host
 from .host import io, ui
-from .wires import reference_input
+from .wires import fps_input, reference_input
 
 MOST_MOTION, GIVEN = PLACES = ("most motion", "position")
 
@@ -50,13 +50,8 @@ class MotionMicroscope(io.ComfyNode):  # type: ignore[misc]
                 _part("position", 0.5, "Where the line lies, for 'position': 0 left or top, 1 right or bottom."),
                 _part("start", 0.0, "Where the line begins, as a part of the picture. A shorter line shows more."),
                 _part("stop", 1.0, "Where the line ends, as a part of the picture."),
-                io.Float.Input(
-                    "fps",
-                    default=25.0,
-                    min=0.01,
-                    max=10_000.0,
-                    step=0.01,
-                    tooltip="Frames per second of the clips, for the axis of time; connect it from Load Video.",
+                fps_input(
+                    "Frames per second of the clips, for the axis of time; connect it from Load Video.",
                 ),
                 reference_input(),
                 io.Image.Input("result", optional=True, tooltip="What was made of the clip, shown below, same length."),

@@ -16,10 +16,9 @@ from . import convert
 from .host import io, ui
 from .wires import (
     AlphaMap,
-    Crop,
-    Landmarks,
     box_inputs,
     box_sockets,
+    face_sockets,
     numbers_of,
     reference_input,
 )
@@ -74,15 +73,7 @@ class RegionMask(io.ComfyNode):  # type: ignore[misc]
                 reference_input(),
                 *box_inputs("face", "clip"),
                 *box_sockets("face", "clip"),
-                Landmarks.Input(
-                    "landmarks",
-                    optional=True,
-                    tooltip="From ComfyUI's MediaPipe node: where the parts are. Not connected: where they are in an "
-                    "average face of that box. With 'crop', landmarks of the clip before the crop.",
-                ),
-                Crop.Input(
-                    "crop", optional=True, tooltip="From Crop Face, whose square 'images' show: tells the face."
-                ),
+                *face_sockets(" With 'crop', landmarks of the clip before the crop."),
             ],
             outputs=[
                 AlphaMap.Output("alpha_map", tooltip="A factor for every pixel: for Magnify Motion."),

@@ -16,7 +16,16 @@ from ..pipeline.measure import FARNEBACK, STAGES
 from ..pipeline.measure.regions import FACE
 from . import convert, host
 from .host import io, ui
-from .wires import BothSides, FlowEstimator, Landmarks, Loaded, box_socket, check_reference, reference_input
+from .wires import (
+    BothSides,
+    Landmarks,
+    Loaded,
+    box_socket,
+    check_reference,
+    estimator_input,
+    fps_input,
+    reference_input,
+)
 
 LAST = "last"
 """The last stage that is connected."""
@@ -43,13 +52,8 @@ class MotionReport(io.ComfyNode):  # type: ignore[misc]
             search_aliases=["measure motion", "motion curve", "plot", "gain", "quality", "csv", "pose leak"],
             is_output_node=True,
             inputs=[
-                io.Float.Input(
-                    "fps",
-                    default=25.0,
-                    min=0.01,
-                    max=10_000.0,
-                    step=0.01,
-                    tooltip="Frames per second of the clips, for the time axis; connect it from Load Video.",
+                fps_input(
+                    "Frames per second of the clips, for the time axis; connect it from Load Video.",
                 ),
                 reference_input(),
                 *(io.Image.Input(f"{stage}_clip", optional=True, tooltip=told[stage]) for stage in STAGES),
@@ -65,12 +69,7 @@ class MotionReport(io.ComfyNode):  # type: ignore[misc]
                     "Face box on generated and restored clip, in px, without 'crop'.",
                 ),
                 box_socket("restored_box", "Face box on the restored clip: connect it from De-magnify Motion."),
-                FlowEstimator.Input(
-                    "estimator",
-                    optional=True,
-                    tooltip="What measures the motion, from Load Flow Estimator. Not connected: Farneback's optical "
-                    "flow, which needs no file.",
-                ),
+                estimator_input(),
                 io.Image.Input(
                     "portrait",
                     optional=True,

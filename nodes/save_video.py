@@ -11,7 +11,7 @@ from torch import Tensor
 from ..pipeline.saved import MASTERS, save_clip
 from . import convert, host
 from .host import io, ui
-from .wires import reference_input
+from .wires import fps_input, reference_input
 
 
 class SaveVideo(io.ComfyNode):  # type: ignore[misc]
@@ -42,13 +42,8 @@ class SaveVideo(io.ComfyNode):  # type: ignore[misc]
                     default="ffv1",
                     tooltip="What the master keeps. " + " ".join(f"{n}: {f.keeps}." for n, f in MASTERS.items()),
                 ),
-                io.Float.Input(
-                    "fps",
-                    default=25.0,
-                    min=0.01,
-                    max=10_000.0,
-                    step=0.01,
-                    tooltip="Frames per second of 'images'; connect it from Load Video. 29.97 means 30000/1001. Not "
+                fps_input(
+                    "Frames per second of 'images'; connect it from Load Video. 29.97 means 30000/1001. Not "
                     "used with 'video', which knows its own.",
                 ),
                 io.Boolean.Input(

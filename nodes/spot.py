@@ -17,7 +17,16 @@ from ..pipeline.measure.spot import SpotLimits
 from ..pipeline.spotting import spot_expressions
 from . import convert, host
 from .host import io, ui
-from .wires import Crop, FlowEstimator, Landmarks, Loaded, box_inputs, box_sockets, numbers_of, reference_input
+from .wires import (
+    Loaded,
+    box_inputs,
+    box_sockets,
+    estimator_input,
+    face_sockets,
+    fps_input,
+    numbers_of,
+    reference_input,
+)
 
 USUAL = SpotLimits()
 
@@ -42,13 +51,8 @@ class SpotExpression(io.ComfyNode):  # type: ignore[misc]
             is_output_node=True,
             inputs=[
                 io.Image.Input("images", tooltip="The clip, before magnification; magnified it shows weaker events."),
-                io.Float.Input(
-                    "fps",
-                    default=25.0,
-                    min=0.01,
-                    max=10_000.0,
-                    step=0.01,
-                    tooltip="Frames per second of the clip: connect it from Load Video. All times depend on it.",
+                fps_input(
+                    "Frames per second of the clip: connect it from Load Video. All times depend on it.",
                 ),
                 _limit("shortest_ms", USUAL.shortest_ms, 10_000.0, 10.0, "Events shorter than this many ms are none."),
                 _limit("longest_ms", USUAL.longest_ms, 10_000.0, 10.0, "Events longer than this many ms are none."),
@@ -63,13 +67,7 @@ class SpotExpression(io.ComfyNode):  # type: ignore[misc]
                 reference_input(),
                 *box_inputs("face", "clip"),
                 *box_sockets("face", "clip"),
-                Landmarks.Input(
-                    "landmarks",
-                    optional=True,
-                    tooltip="From ComfyUI's MediaPipe node: where the parts of the face are. Not connected: where they "
-                    "are in an average face of the box.",
-                ),
-                Crop.Input("crop", optional=True, tooltip="From Crop Face, whose square 'images' show: the face."),
+                *face_sockets(""),
                 io.String.Input(
                     "annotations",
                     default="",
@@ -78,12 +76,7 @@ class SpotExpression(io.ComfyNode):  # type: ignore[misc]
                     tooltip="A CSV table to compare with: onset_ms, apex_ms, offset_ms, or onset_frame and so on. "
                     "Empty: none.",
                 ),
-                FlowEstimator.Input(
-                    "estimator",
-                    optional=True,
-                    tooltip="What measures the motion, from Load Flow Estimator. Not connected: Farneback's optical "
-                    "flow, which needs no file.",
-                ),
+                estimator_input(),
             ],
             outputs=[
                 io.Image.Output("plot", tooltip="The curves with the fitted events, and their times in words."),

@@ -98,8 +98,8 @@ def box_socket(id: str, tooltip: str) -> Any:
     return BoundingBox.Input(id, optional=True, extra_dict={"forceInput": True}, tooltip=tooltip)
 
 
-def fps_input(purpose: str, *, optional: bool = False) -> Any:
-    """Frames per second, for what is told in Hz."""
+def fps_input(tooltip: str, *, optional: bool = False, advanced: bool = False) -> Any:
+    """Frames per second."""
     return io.Float.Input(
         "fps",
         optional=optional,
@@ -107,9 +107,64 @@ def fps_input(purpose: str, *, optional: bool = False) -> Any:
         min=0.01,
         max=10_000.0,
         step=0.01,
-        advanced=True,
-        tooltip=f"{purpose}: frames per second of the clip; connect it from Load Video.",
+        advanced=advanced,
+        tooltip=tooltip,
     )
+
+
+def fps_for(purpose: str, *, optional: bool = False) -> Any:
+    """Frames per second, for what is told in Hz."""
+    tooltip = f"{purpose}: frames per second of the clip; connect it from Load Video."
+    return fps_input(tooltip, optional=optional, advanced=True)
+
+
+def alpha_inputs(auto: str, number: str) -> list[Any]:
+    """How far to magnify. ``auto`` and ``number`` say what each mode does."""
+    return [
+        io.Combo.Input(
+            "alpha_mode",
+            options=["auto", "number"],
+            default="auto",
+            tooltip=f"'auto' {auto} brings its peak to target_pct_face; 'number' {number}.",
+        ),
+        io.Float.Input(
+            "alpha",
+            default=8.0,
+            min=0.03125,
+            max=256.0,
+            step=0.05,
+            tooltip="How many times larger the motion becomes, in mode 'number'. Above 1 enlarges, below 1 calms, 1 "
+            "changes nothing. The built-in magnifier takes 1/32 to 32, FlowMag up to 256.",
+        ),
+        io.Float.Input(
+            "target_pct_face",
+            default=3.0,
+            min=0.1,
+            max=50.0,
+            step=0.1,
+            advanced=True,
+            tooltip="Mode 'auto': size of the peak motion to reach, in percent of the face width. More gives a larger "
+            "alpha.",
+        ),
+    ]
+
+
+def intensity_input(tooltip: str) -> Any:
+    """How strong the result moves."""
+    return io.Float.Input("intensity", default=1.0, min=0.0, max=10.0, step=0.05, tooltip=tooltip)
+
+
+def face_sockets(without_landmarks: str) -> list[Any]:
+    """Where the face and its parts are: landmarks, or the crop that the clip shows."""
+    return [
+        Landmarks.Input(
+            "landmarks",
+            optional=True,
+            tooltip="From ComfyUI's MediaPipe node: where the parts of the face are. Not connected: where they are in "
+            f"an average face of the box.{without_landmarks}",
+        ),
+        Crop.Input("crop", optional=True, tooltip="From Crop Face, whose square 'images' show: tells the face."),
+    ]
 
 
 def box_sockets(side: str, what: str, *, per_frame: bool = False) -> list[Any]:
@@ -154,6 +209,16 @@ def magnifier_input() -> Any:
         "magnifier",
         optional=True,
         tooltip="From Load Magnifier. Not connected: the built-in one, which needs no file.",
+    )
+
+
+def estimator_input(of: str = "") -> Any:
+    """The estimator of reports, which closes no loop."""
+    return FlowEstimator.Input(
+        "estimator",
+        optional=True,
+        tooltip=f"What measures the motion{of}, from Load Flow Estimator. Not connected: Farneback's optical flow, "
+        "which needs no file.",
     )
 
 

@@ -111,11 +111,11 @@ def measuring(magnifier: Magnifier) -> DisplacementMagnifier:
 
 
 def estimator_of(magnifier: DisplacementMagnifier) -> Callable[[Tensor, Tensor], Tensor]:
-    """The magnifier's displacement as ``(reference, frames) -> displacement``, by its ``measurer`` if it has one.
+    """The magnifier's displacement as ``(reference, frames) -> displacement``, by its ``measurer``.
 
     The last two references stay prepared: two clips can be read in step.
     """
-    magnifier = getattr(magnifier, "measurer", lambda: magnifier)()
+    magnifier = magnifier.measurer()
     prepared: list[tuple[Tensor, object]] = []
 
     @torch.no_grad()
