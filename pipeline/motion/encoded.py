@@ -41,7 +41,7 @@ class EncodedSources:
             if key in self._states:
                 self._states.move_to_end(key)
                 self.reused += 1
-                log.info("Animate: the encoded portrait is used again.")
+                log.debug("the encoded portrait is used again")
                 return self._states[key]
         state = backbone.encode_source(sources, guides)
         with self._lock:
