@@ -38,7 +38,7 @@ def magnify(
     """Chunks ``(n, 3, H, W)`` of the magnified clip.
 
     ``alpha`` is a number, or a map ``(H, W)`` on the reference frame. That frame, and everything where ``mask`` is 0 or
-    a map is 1, are the input's own pixels. With a ``band`` only motion of its frequencies is magnified, the reference
+    ``alpha`` is 1, are the input's own pixels. With a ``band`` only motion of its frequencies is magnified, the reference
     frame moves with its neighbours, and the clip is read twice. An alpha outside the magnifier's range is an error, one
     that its weights were not trained for a warning.
     """
@@ -48,7 +48,7 @@ def magnify(
         check_mask(alpha, clip, still, what="map of alpha")
     _check_factors(alpha, magnifier)
     check_mask(mask, clip, still)
-    state = magnifier.prepare(still, alpha)
+    state, changed = magnifier.prepare(still, alpha), torch.as_tensor(alpha, device=still.device) != 1
     if band is not None and first:
         raise MagPlusError("A band of frequencies needs the whole clip, from its first frame on.")
     bands = None if band is None else _banded(clip, magnifier, state, band)
@@ -62,8 +62,7 @@ def magnify(
             out = cast(DisplacementMagnifier, magnifier).render(state, chunk, whole, part, kept)
         if part is not None:
             out = torch.where((part > 0).view(-1, 1, *part.shape[-2:]), out, chunk)
-        if isinstance(alpha, Tensor):
-            out = torch.where(alpha != 1, out, chunk)
+        out = torch.where(changed, out, chunk)
         if bands is None and done <= reference < done + len(chunk):
             out[reference - done] = still
         for frame in out:

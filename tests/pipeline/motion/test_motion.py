@@ -174,6 +174,13 @@ def test_a_still_original_gives_no_factor_and_says_why(clip):
         factor_for(compare(still, still), 11)
 
 
+def test_alpha_1_changes_no_bit_however_far_things_move():
+    far = synth.render(synth.Texture(3), synth.bump(48, 48, 6, 20, 0), 96, 96)
+    clip = TensorClip(torch.stack([synth.render(synth.Texture(3), synth.shift(0, 0), 96, 96), far]))
+    for given in (1.0, torch.ones(96, 96)):
+        assert torch.equal(joined(magnify(clip, arch.builtin(), alpha=given)).frames, clip.frames)
+
+
 def test_a_factor_that_no_magnifier_takes_says_what_to_change(clip):
     original = measure_clip(clip, BOX)
     louder = compare(original, measure_clip(joined(magnify(clip, arch.builtin(), alpha=5)), BOX, like=original))
