@@ -38,9 +38,9 @@ def magnify(
     """Chunks ``(n, 3, H, W)`` of the magnified clip.
 
     ``alpha`` is a number, or a map ``(H, W)`` on the reference frame. That frame, and everything where ``mask`` is 0 or
-    ``alpha`` is 1, are the input's own pixels. With a ``band`` only motion of its frequencies is magnified, the reference
-    frame moves with its neighbours, and the clip is read twice. An alpha outside the magnifier's range is an error, one
-    that its weights were not trained for a warning.
+    ``alpha`` is 1, are the input's own pixels. With a ``band`` only motion of its frequencies is magnified, the
+    reference frame moves with its neighbours, and the clip is read twice. An alpha outside the magnifier's range is an
+    error, one that its weights were not trained for a warning.
     """
     still = clip.frame(reference)
     if isinstance(alpha, Tensor):
