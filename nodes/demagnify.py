@@ -63,7 +63,7 @@ class DemagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                     options=["generated", "source"],
                     default="generated",
                     tooltip="'generated' keeps the generator's picture; 'source' moves the original portrait in full "
-                    "resolution (connect portrait and crop), so that nobody's face changes.",
+                    "resolution (connect portrait, and crop), so that nobody's face changes.",
                 ),
                 reference_input(),
                 io.Image.Input("original", optional=True, tooltip="The clip before magnification, for 'auto'."),
@@ -77,7 +77,7 @@ class DemagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                     "crop",
                     optional=True,
                     tooltip="From Animate Portrait: where the face is in both clips, and where the square lies in the "
-                    "portrait. Needed for pixels 'source'.",
+                    "portrait. Needed for pixels 'source', unless 'generated' is as large as the portrait.",
                 ),
                 io.Image.Input(
                     "portrait",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ...models.contracts import Magnifier
 from ...models.errors import MagPlusError
-from ...models.geometry import FaceBox, Similarity
+from ...models.geometry import FaceBox, Similarity, similarity
 from ...models.registry import needs_displacement
 from ..clip import Clip
 from ..face.sides import Sides
@@ -56,6 +56,8 @@ def calibrate(
     log.info("alpha %.4g: %s", chosen.alpha, chosen.reason)
     return chosen, curve
 
+
+SAME_PLACE = similarity(1.0, 0.0, (0.0, 0.0), (0.0, 0.0))
 
 CALMEST = -1
 """Stands for the frame that `calmest` finds, where a reference frame is asked for by number."""
@@ -109,7 +111,8 @@ def restore(
 ) -> Restored:
     """Scale a generated clip back, by ``alpha`` or, if that is None, by its gain measured against the original.
 
-    With a ``portrait`` ``(3, H, W)`` the motion is carried onto that (`demagnify_onto`), through the crop in ``sides``.
+    With a ``portrait`` ``(3, H, W)`` the motion is carried onto that (`demagnify_onto`), through the crop in ``sides``;
+    without them pixel by pixel, where the clip shows the whole portrait at its own size.
     """
     check_intensity(intensity)
     to_portrait = None if portrait is None else _to_portrait(generated, portrait, sides)
@@ -120,11 +123,11 @@ def restore(
     else:
         check_alpha(alpha, magnifier.alpha_range)
         gain, factor = alpha, intensity / alpha
-    if portrait is None or sides is None or to_portrait is None:
-        box = evidence.generated_box or (sides.box_on_square(generated.info) if sides else None)
+    box = evidence.generated_box or (sides.box_on_square(generated.info) if sides else None)
+    if portrait is None or to_portrait is None:
         chunks = demagnify(generated, magnifier, factor=factor, reference=reference, progress=progress)
     else:
-        box = sides.box_on_portrait((portrait.shape[-2], portrait.shape[-1]))
+        box = sides.box_on_portrait((portrait.shape[-2], portrait.shape[-1])) if sides else box
         chunks = demagnify_onto(
             portrait,
             generated,
@@ -185,6 +188,13 @@ def _boxes(generated: Clip, original: Clip, evidence: Evidence, sides: Sides | N
 
 def _to_portrait(generated: Clip, portrait: Tensor, sides: Sides | None) -> Similarity:
     """Where the generated picture lies in the portrait."""
-    if sides is None:
-        raise MagPlusError("pixels 'source' needs to know where the face is: connect 'crop' from Animate Portrait.")
-    return sides.on_portrait(generated.info, (portrait.shape[-2], portrait.shape[-1]))
+    height, width = portrait.shape[-2:]
+    if sides is not None:
+        return sides.on_portrait(generated.info, (height, width))
+    if (generated.info.height, generated.info.width) != (height, width):
+        raise MagPlusError(
+            f"pixels 'source' needs to know where the generated clip ({generated.info.width} x "
+            f"{generated.info.height} px) lies in the portrait ({width} x {height} px). Connect 'crop' from Animate "
+            "Portrait, or a clip that shows the whole portrait at its own size, as other packs paste it back."
+        )
+    return SAME_PLACE

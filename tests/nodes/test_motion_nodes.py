@@ -207,7 +207,7 @@ def test_what_de_magnify_lacks_is_named(pack, small, portrait, chain):
     cases = [
         ({}, "Connect 'original'"),
         ({"factor_mode": "number", "pixels": "source"}, "connect 'portrait'"),
-        ({"factor_mode": "number", "pixels": "source", "portrait": portrait}, "connect 'crop'"),
+        ({"factor_mode": "number", "pixels": "source", "portrait": portrait}, "Connect 'crop'"),
         ({"factor_mode": "number", "pixels": "source", "portrait": portrait[:, :-4], "crop": crop}, "88 x 92 px"),
         ({"original": small[:, :-2], "crop": crop}, "driving clip"),
         ({"original": small, "original_box": BOX}, "One face box alone"),
@@ -215,6 +215,24 @@ def test_what_de_magnify_lacks_is_named(pack, small, portrait, chain):
     for wires, words in cases:
         with pytest.raises(pack.error, match=words):
             pack.run("MagPlusDemagnify", generated=frames, **wires)
+
+
+def test_a_clip_of_another_generator_moves_the_portrait_that_it_shows_whole(pack, small):
+    """Twice as large a face, moved eight times as much: what another pack pasted back into the portrait."""
+    wide, size = synth.bump(68, 76, 24, 1.0, -0.8), (144, 128)
+    strong, truth = (
+        synth.clip(synth.scaled(wide, factor), synth.micro_motion(9), size).permute(0, 2, 3, 1) for factor in (8.0, 1.0)
+    )
+    boxes = {"original_box": BOX, "generated_box": {name: 2 * value for name, value in BOX.items()}}
+    images, factor, gain, box = pack.run(
+        "MagPlusDemagnify", generated=strong, original=small, portrait=strong[:1], pixels="source", **boxes
+    )
+    assert factor * gain == pytest.approx(1)
+    assert gain == pytest.approx(8, rel=0.05)
+    assert box["width"] == pytest.approx(80)
+    assert torch.equal(images[0], strong[0])
+    inner = (slice(None), slice(8, -8), slice(8, -8))
+    assert (images - truth)[inner].abs().mean() < 0.1 * (strong[:1] - truth)[inner].abs().mean()
 
 
 def test_a_square_portrait_is_not_taken_for_the_generators_square(pack, small, chain):
