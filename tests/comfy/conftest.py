@@ -1,8 +1,9 @@
 """A real ComfyUI around this checkout. Everything here is skipped, with the reason, where there is none.
 
-    make comfy COMFYUI_DIR=<checkout> [COMFY_PYTHON=<its python>] [COMFY_PYTHONPATH=<older page>] [VHS_DIR=<checkout>]
+    make comfy COMFYUI_DIR=<checkout> [COMFY_PYTHON=<its python>] [COMFY_PYTHONPATH=<older page>]
 
-CHROMIUM names the browser for the page; COMFY_SHOTS a folder for screenshots.
+VHS_DIR and LPKJ_DIR name checkouts of VideoHelperSuite and LivePortraitKJ (its needs installed), CHROMIUM
+names the browser for the page; COMFY_SHOTS a folder for screenshots.
 """
 
 import importlib.util
@@ -14,6 +15,8 @@ import flowmag_files
 import pytest
 from comfy_page import Page
 from comfy_server import PACK, ROOT, Server
+
+OTHER_PACKS = {"VHS_DIR": "ComfyUI-VideoHelperSuite", "LPKJ_DIR": "ComfyUI-LivePortraitKJ"}
 
 
 def _chromium():
@@ -47,10 +50,9 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture(scope="session")
 def comfy(tmp_path_factory):
-    """The running server, with this checkout as a pack and VideoHelperSuite beside it where VHS_DIR names it."""
+    """The running server, with this checkout as a pack and beside it the other packs that are named."""
     packs = {PACK: ROOT}
-    if os.environ.get("VHS_DIR"):
-        packs["ComfyUI-VideoHelperSuite"] = Path(os.environ["VHS_DIR"])
+    packs |= {name: Path(os.environ[variable]) for variable, name in OTHER_PACKS.items() if os.environ.get(variable)}
     server = Server(
         checkout=Path(os.environ["COMFYUI_DIR"]).resolve(),
         base=tmp_path_factory.mktemp("comfy"),

@@ -23,7 +23,9 @@ SHOW_ALPHA = """value => {
 
 GENERATORS = {"FOMM", "FSRT", "MetaPortrait", "EMOPortraits"}
 """Templates that need weights: see test_generators.py."""
-TEMPLATES = sorted({path.stem for path in (ROOT / "workflows").glob("*.json")} - GENERATORS)
+OTHER_MODELS = {"De-magnify another model's output"}
+"""Templates that need another pack's weights: see test_other_model.py."""
+TEMPLATES = sorted({path.stem for path in (ROOT / "workflows").glob("*.json")} - GENERATORS - OTHER_MODELS)
 LINE_PX = 4
 
 

@@ -15,7 +15,7 @@ from magplus.pipeline.graph import api_form, to_graph
 FOLDER = Path(__file__).parents[2] / "workflows"
 NOTES = {"MarkdownNote", "Note"}
 TYPES = registry([*NODES, *STANDINS])
-OTHER_PACKS = {"comfyui-videohelpersuite"}
+OTHER_PACKS = {"comfyui-videohelpersuite", "comfyui-liveportraitkj"}
 NEEDS_FILE = "weights"
 """How inputs begin whose options are the files that a user has."""
 
@@ -53,6 +53,12 @@ def test_its_api_form_is_told(root, name, template):
         pytest.skip("the form of another pack's nodes is known to ComfyUI only")
     told = json.loads((root / "docs" / "api" / f"{name}.json").read_text(encoding="utf-8"))
     assert told == api_form(to_graph(template, TYPES))
+
+
+def test_each_has_an_id_of_its_own():
+    """The page tells open workflows apart by it."""
+    ids = [json.loads(path.read_text(encoding="utf-8"))["id"] for path in FOLDER.glob("*.json")]
+    assert len(set(ids)) == len(ids)
 
 
 def test_nothing_else_lies_there():
