@@ -29,6 +29,32 @@ from .raft import arch as raft
 
 
 @dataclass(frozen=True, kw_only=True)
+class Published:
+    """Weights that a network's authors publish."""
+
+    files: tuple[str, ...]
+    """What they call the files, with sizes; all that are needed, or one of them where ``one_of``."""
+    origin: str
+    """Where they publish them."""
+    licence: str
+    """Of the code, and of the weights."""
+    one_of: bool = False
+    becomes: str = ""
+    """What the templates call the one file that `magplus convert` makes of them."""
+
+    @property
+    def wanted(self) -> str:
+        """The files in words."""
+        return (" or " if self.one_of else " and ").join(self.files)
+
+    def __str__(self) -> str:
+        told = f"{self.wanted} from {self.origin} (licence: {self.licence})"
+        return (
+            f"{told}, as published or made into {self.becomes} by the command magplus convert" if self.becomes else told
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Architecture:
     """A network that is recognised by its keys, those that remain after ``tidy``.
 
@@ -47,10 +73,8 @@ class Architecture:
     learner: Callable[[Any], Learner] | None = None
     """How one that was built can be trained on."""
     options: tuple[Option, ...] = ()
-    files: tuple[str, ...] = ()
-    """What its authors call the files they publish."""
-    origin: str = ""
-    """Where they publish them."""
+    published: Published | None = None
+    """Where it is named by itself, and not by the generator that it is a part of."""
 
     def missing(self, tensors: Mapping[str, Tensor]) -> list[str]:
         """Which of ``required_keys`` are not there; all of them where a forbidden one is."""
@@ -64,11 +88,9 @@ class BackboneSpec:
 
     name: str
     title: str
-    files: tuple[str, ...]
     architectures: frozenset[str] = frozenset()
     """Names of the `Architecture`s that its files may have; none where it takes no file."""
-    origin: str = ""
-    """Where its authors publish them."""
+    published: Published | None = None
     options: tuple[Option, ...] = ()
     guides: tuple[Guide, ...] = ()
     """What users can give beside the pictures."""
@@ -81,7 +103,7 @@ class BackboneSpec:
     @property
     def needs(self) -> str:
         """Which files it needs and where they are found, in a sentence."""
-        return f"{self.name} needs {' and '.join(self.files)}, from {self.origin}."
+        return f"{self.name} needs {self.published}."
 
 
 SUPER_RESOLUTION = Architecture(
@@ -91,8 +113,12 @@ SUPER_RESOLUTION = Architecture(
     required_keys=superres.REQUIRED_KEYS,
     build=superres.build,
     options=superres.OPTIONS,
-    files=("temporal_gfpgan.pth (from 600 MiB)",),
-    origin="https://github.com/Meta-Portrait/MetaPortrait/releases/tag/v0.0.1",
+    published=Published(
+        files=("temporal_gfpgan.pth (from 600 MiB)",),
+        origin="https://github.com/Meta-Portrait/MetaPortrait/releases/tag/v0.0.1",
+        licence="code MIT, weights not stated",
+        becomes="metaportrait_sr.safetensors",
+    ),
 )
 
 ARCHITECTURES = (
@@ -113,8 +139,13 @@ ARCHITECTURES = (
         tidy=flowmag.tidy,
         learner=FlowMagLearner,
         options=flowmag.OPTIONS,
-        files=("raft_chkpt_00140.pth", "arflow_chkpt_00140.pth"),
-        origin="https://github.com/dangeng/flowmag (links in its README)",
+        published=Published(
+            files=("raft_chkpt_00140.pth", "arflow_chkpt_00140.pth"),
+            origin="https://github.com/dangeng/flowmag, links in its README",
+            licence="code MIT, weights not stated",
+            one_of=True,
+            becomes="flowmag_raft.safetensors",
+        ),
     ),
     Architecture(
         name="fomm",
@@ -180,8 +211,11 @@ ARCHITECTURES = (
         title="RAFT (large), optical flow",
         required_keys=raft.REQUIRED_KEYS,
         build=raft.build,
-        files=("raft-things.pth",),
-        origin="https://github.com/princeton-vl/RAFT",
+        published=Published(
+            files=("raft-things.pth",),
+            origin="https://github.com/princeton-vl/RAFT",
+            licence="code BSD-3-Clause, weights not stated",
+        ),
     ),
     Architecture(
         name="arflow",
@@ -189,8 +223,11 @@ ARCHITECTURES = (
         title="ARFlow (PWC-lite), optical flow",
         required_keys=arflow.REQUIRED_KEYS,
         build=arflow.build,
-        files=("pwclite_ar.tar (checkpoints/KITTI15)",),
-        origin="https://github.com/lliuz/ARFlow",
+        published=Published(
+            files=("pwclite_ar.tar (checkpoints/KITTI15)",),
+            origin="https://github.com/lliuz/ARFlow",
+            licence="code MIT, weights not stated",
+        ),
     ),
 )
 
@@ -198,7 +235,6 @@ BACKBONES = {
     "flow": BackboneSpec(
         name="flow",
         title="Flow Transfer: dense motion of the driver, carried onto the portrait (no weights)",
-        files=(),
         framing=flow_transfer.FRAMING,
         target_pct_face=3.0,
         build=flow_transfer.build,
@@ -206,7 +242,6 @@ BACKBONES = {
     "keyface": BackboneSpec(
         name="keyface",
         title="KeyFace: our own small keypoint animator, trained on drawn faces alone, 96 px; for tests and evidence",
-        files=(),
         options=keyface.OPTIONS,
         framing=keyface.FRAMING,
         target_pct_face=2.5,  # measured: `magplus response`, on drawn faces,
@@ -216,8 +251,13 @@ BACKBONES = {
         name="fomm",
         title="First Order Motion Model: ten keypoints with local affine maps",
         architectures=frozenset({"fomm"}),
-        files=("vox-adv-cpk.pth.tar (228 MiB) or vox-cpk.pth.tar (695 MiB)",),
-        origin="https://github.com/AliaksandrSiarohin/first-order-model",
+        published=Published(
+            files=("vox-adv-cpk.pth.tar (228 MiB)", "vox-cpk.pth.tar (695 MiB)"),
+            origin="https://github.com/AliaksandrSiarohin/first-order-model",
+            licence="code MIT, weights not stated",
+            one_of=True,
+            becomes="fomm_vox-adv.safetensors",
+        ),
         options=fomm.OPTIONS,
         framing=fomm.FRAMING,
         target_pct_face=3.0,
@@ -227,8 +267,12 @@ BACKBONES = {
         name="fsrt",
         title="FSRT: keypoints and an expression vector, decoded pixel by pixel; slow without a GPU",
         architectures=frozenset({"fsrt", "fsrt-detector"}),
-        files=("kp_detector.pt (54 MiB)", "vox256.pt or vox256_2Source.pt (182 MiB each)"),
-        origin="https://github.com/andrerochow/fsrt",
+        published=Published(
+            files=("kp_detector.pt (54 MiB)", "vox256.pt or vox256_2Source.pt (182 MiB each)"),
+            origin="https://github.com/andrerochow/fsrt",
+            licence="none granted",
+            becomes="fsrt_vox256.safetensors",
+        ),
         options=fsrt.OPTIONS,
         framing=fsrt.FRAMING,
         target_pct_face=3.0,
@@ -238,8 +282,12 @@ BACKBONES = {
         name="emoportraits",
         title="EMOPortraits: a volume given an expression of 128 numbers and a head pose, 512 px; slow without a GPU",
         architectures=frozenset({"emoportraits", "emoportraits-head-pose"}),
-        files=("328_model.pth (from logs.zip)", "head_pose_regressor.pth (from repos.zip)"),
-        origin="https://github.com/neeek2303/EMOPortraits",
+        published=Published(
+            files=("328_model.pth (from logs.zip)", "head_pose_regressor.pth (from repos.zip)"),
+            origin="https://github.com/neeek2303/EMOPortraits",
+            licence="code Apache-2.0 by its authors' word, weights not stated",
+            becomes="emoportraits.safetensors",
+        ),
         options=emoportraits.OPTIONS,
         guides=emoportraits.GUIDES,
         framing=emoportraits.FRAMING,
@@ -250,8 +298,12 @@ BACKBONES = {
         name="metaportrait",
         title="MetaPortrait: 669 landmarks, warp and refine",
         architectures=frozenset({"metaportrait"}),
-        files=("ckpt_base.pth.tar (from 500 MiB)",),
-        origin="https://github.com/Meta-Portrait/MetaPortrait",
+        published=Published(
+            files=("ckpt_base.pth.tar (from 500 MiB)",),
+            origin="https://github.com/Meta-Portrait/MetaPortrait",
+            licence="code MIT, weights not stated",
+            becomes="metaportrait_base.safetensors",
+        ),
         options=metaportrait.OPTIONS,
         guides=metaportrait.GUIDES,
         framing=metaportrait.FRAMING,

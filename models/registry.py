@@ -104,8 +104,7 @@ def estimator_files() -> str:
 
 
 def _published(kind: str) -> str:
-    published = [a for a in ARCHITECTURES if a.kind == kind and a.files]
-    return "; ".join(f"{a.name} takes {' or '.join(a.files)} from {a.origin}" for a in published)
+    return "; ".join(f"{a.name} takes {a.published}" for a in ARCHITECTURES if a.kind == kind and a.published)
 
 
 def load_superresolver(path: str | Path, options: Mapping[str, Any]) -> tuple[SuperResolver, Checkpoint]:
@@ -120,7 +119,7 @@ def load_superresolver(path: str | Path, options: Mapping[str, Any]) -> tuple[Su
 
 def superresolver_files() -> str:
     """Which file super-resolution takes."""
-    return f"Super-resolution takes {' or '.join(SUPER_RESOLUTION.files)}, from {SUPER_RESOLUTION.origin}."
+    return f"Super-resolution takes {SUPER_RESOLUTION.published}."
 
 
 def needs_displacement(magnifier: Magnifier, *, purpose: str) -> DisplacementMagnifier:

@@ -36,7 +36,7 @@ def list_backbones(_: argparse.Namespace) -> None:
         [
             spec.name,
             spec.title,
-            ", ".join(spec.files) or "none needed",
+            spec.published.wanted if spec.published else "none needed",
             ", ".join(option.name for option in spec.options) or "none",
             ", ".join(guide.name for guide in spec.guides) or "none",
             f"{spec.framing.size} px, {spec.framing.scale:g} x face height",

@@ -100,6 +100,11 @@ class Page:
         """Text of dialogs, toasts and error panels."""
         return self.tab.evaluate(SAYS)
 
+    def details(self):
+        """Open what the page's note on errors leads to: the panel that lists them."""
+        self.tab.get_by_text("View details").first.click()
+        time.sleep(2)
+
     def run(self, timeout=900):
         result = self.tab.evaluate(RUN, timeout)
         time.sleep(2)

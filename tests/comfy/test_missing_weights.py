@@ -32,6 +32,7 @@ def bare(comfy):
 def test_page_and_server_say_what_is_missing(bare, page, shots, name):
     """The page file and folder on opening, the server also where to get it, its licence, and how to convert it."""
     page.open_template(PACK, name)
+    page.details()
     page.shot(shots / f"{name}, without weights.png")
     said = "\n".join(page.says())
     assert all(file in said for file in WANTED[name]), said

@@ -100,7 +100,7 @@ def test_a_file_of_another_model_is_refused_by_its_name(tmp_path):
     torch.save(dict.fromkeys(fomm.REQUIRED_KEYS, torch.zeros(1)), path)
     with pytest.raises(MagPlusError, match=r"First Order Motion Model.*emoportraits needs 328_model.pth") as caught:
         load_backbone("emoportraits", [path], {})
-    assert BACKBONES["emoportraits"].origin in str(caught.value)
+    assert BACKBONES["emoportraits"].published.origin in str(caught.value)
 
 
 def test_every_weight_standardised_layer_is_found_and_no_other():

@@ -128,8 +128,9 @@ def test_missing_weights_have_a_source_and_the_note_says_how_to_make_them(genera
     (node,) = [one for one in nodes if one["type"] == f"MagPlus{generator}"]
     (note,) = [one["widgets_values"][0] for one in nodes if one["title"] == "Read me"]
     (model,) = node["properties"]["models"]
-    origin = BACKBONES[generator.lower()].origin
+    published = BACKBONES[generator.lower()].published
     # Without a url: nothing is there that the page could fetch by itself.
     assert model == {"name": node["widgets_values"][0], "directory": "magplus"}
     assert model["name"].endswith(".safetensors") and f" {model['name']}**" in note
-    assert origin in note and "magplus convert" in note
+    assert published.becomes == model["name"]
+    assert published.origin in note and "magplus convert" in note
