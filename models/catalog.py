@@ -49,9 +49,9 @@ class Published:
 
     def __str__(self) -> str:
         told = f"{self.wanted} from {self.origin} (licence: {self.licence})"
-        return (
-            f"{told}, as published or made into {self.becomes} by the command magplus convert" if self.becomes else told
-        )
+        if self.becomes:
+            told += f", as published or made into {self.becomes} by the command magplus convert"
+        return told
 
 
 @dataclass(frozen=True, kw_only=True)
