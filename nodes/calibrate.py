@@ -62,7 +62,7 @@ class CalibrateStrength(io.ComfyNode):  # type: ignore[misc]
                     "response",
                     optional=True,
                     force_input=True,
-                    tooltip="A measured response as JSON from another node; it wins over the file.",
+                    tooltip="A measured response as JSON, such as that of Response Curve; it wins over the file.",
                 ),
             ],
             outputs=[
