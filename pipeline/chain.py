@@ -25,14 +25,12 @@ from .measure import (
     MotionComparison,
     compare,
     comparison_report,
-    curve_csv,
-    curve_report,
     displacement_by,
     whole_frame_box,
 )
 from .measure.quality import psnr_db
 from .measure.regions import FACE
-from .measure.report import plain, region_report
+from .measure.report import motion_csv, plain, region_report
 from .measure.stages import StageMotion, examine_stages
 from .progress import Progress, silent
 from .render import plot_curves
@@ -61,8 +59,7 @@ class ChainReport:
 
     def csv(self) -> str:
         """The curves of all stages and regions side by side, one line per frame."""
-        curves = {f"{n} {r}": m.curve for n, one in self.stages.items() for r, m in one.regions.items()}
-        return curve_csv(list(curves.items()))
+        return motion_csv([(f"{n} {r}", m) for n, one in self.stages.items() for r, m in one.regions.items()])
 
 
 def chain_boxes(
@@ -141,7 +138,7 @@ def report_chain(
         "rate": str(info.rate),
         "reference_index": reference,
         "estimator": estimator.name,
-        "curves": {name: curve_report(one.curve) for name, one in found.items()},
+        "curves": {name: region_report(one.regions[FACE]) for name, one in found.items()},
         "against_input": {name: comparison_report(one[FACE]) for name, one in against.items()},
         "regions": {n: {r: region_report(m) for r, m in one.regions.items() if r != FACE} for n, one in found.items()},
         "regions_against_input": {

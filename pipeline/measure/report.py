@@ -12,7 +12,7 @@ from typing import Any
 
 from .compare import MotionComparison
 from .curve import MotionCurve
-from .regions import RegionMotion
+from .regions import RegionMotion, Values
 
 
 def curve_report(curve: MotionCurve) -> dict[str, Any]:
@@ -45,20 +45,27 @@ def curve_csv(curves: Sequence[tuple[str, MotionCurve]]) -> str:
 
     Columns: frame, time_ms, then for each curve its label followed by `` pct_face`` and `` px``.
     """
+    return _table([(label, curve, None) for label, curve in curves])
+
+
+def motion_csv(motions: Sequence[tuple[str, RegionMotion]]) -> str:
+    """The same of `RegionMotion`; with landmarks a third column, `` pct_inter_ocular``, follows the other two."""
+    return _table([(label, motion.curve, motion.values_pct_inter_ocular) for label, motion in motions])
+
+
+def _table(labelled: Sequence[tuple[str, MotionCurve, Values | None]]) -> str:
+    columns: dict[str, Values] = {}
+    for label, curve, of_eyes in labelled:
+        columns |= {f"{label} pct_face": curve.values_pct_face, f"{label} px": curve.values_px}
+        columns |= {} if of_eyes is None else {f"{label} pct_inter_ocular": of_eyes}
+    longest = max((curve for _, curve, _ in labelled), key=lambda curve: len(curve.values_px), default=None)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["frame", "time_ms", *(f"{label} {unit}" for label, _ in curves for unit in ("pct_face", "px"))])
-    longest = max((curve for _, curve in curves), key=lambda curve: len(curve.values_px), default=None)
+    writer.writerow(["frame", "time_ms", *columns])
     for frame, time_ms in enumerate(longest.times_ms.tolist() if longest else []):
-        cells = [cell for _, curve in curves for cell in _cells(curve, frame)]
+        cells = (f"{values[frame]:.6g}" if frame < len(values) else "" for values in columns.values())
         writer.writerow([frame, f"{time_ms:.3f}", *cells])
     return text.getvalue()
-
-
-def _cells(curve: MotionCurve, frame: int) -> tuple[str, str]:
-    if frame >= len(curve.values_px):
-        return "", ""
-    return f"{curve.values_pct_face[frame]:.6g}", f"{curve.values_px[frame]:.6g}"
 
 
 def plain(value: Any) -> Any:
