@@ -14,7 +14,14 @@ from PIL import Image
 
 from ...models.errors import MagPlusError
 from ..clip import Clip
-from ..measure import MotionComparison, compare, comparison_report, displacement_by, whole_frame_box
+from ..measure import (
+    DisplacementEstimator,
+    MotionComparison,
+    compare,
+    comparison_report,
+    displacement_by,
+    whole_frame_box,
+)
 from ..measure.regions import FACE, RegionMotion, measure_regions
 from ..measure.report import motion_csv, region_report
 from ..media import open_clip
@@ -53,15 +60,16 @@ def measure_command(arguments: argparse.Namespace) -> None:
     targets = {flag: Path(name) for flag in ("plot", "csv") if (name := getattr(arguments, flag))}
     for target in targets.values():
         check_free(target, overwrite=arguments.overwrite)
-    measured = {clip.info.name: _motions(arguments, "in", clip, bar)}
-    result = measured[clip.info.name]
     estimator, _ = shared.estimator_from(arguments)
+    by = displacement_by(estimator)
+    measured = {clip.info.name: _motions(arguments, "in", clip, by, bar)}
+    result = measured[clip.info.name]
     report: dict[str, Any] = {"estimator": estimator.name, "curve": region_report(result[FACE])}
     report |= _regions("regions", result)
     compared: dict[str, MotionComparison] = {}
     if arguments.like:
         original = open_clip(arguments.like)
-        motions = _motions(arguments, "like", original, bar)
+        motions = _motions(arguments, "like", original, by, bar)
         measured = {_apart(original.info.name, clip.info.name): motions} | measured
         compared = {name: compare(motions[name].curve, m.curve) for name, m in result.items() if name in motions}
         report |= {"original": region_report(motions[FACE]), "comparison": comparison_report(compared[FACE])}
@@ -80,13 +88,14 @@ def _apart(name: str, other: str) -> str:
     return name if name != other else f"original {name}"
 
 
-def _motions(arguments: argparse.Namespace, side: str, clip: Clip, bar: ProgressBar) -> Motions:
+def _motions(
+    arguments: argparse.Namespace, side: str, clip: Clip, by: DisplacementEstimator, bar: ProgressBar
+) -> Motions:
     """The whole face and, where they are asked for, its parts."""
     box, face = shared.known_face_from(arguments, side, clip)
     if arguments.by_region and face is None:
         raise MagPlusError(f"--by-region needs to know where the face is. Give --{side}-box or --{side}-landmarks.")
     about: Any = {"reference": arguments.reference, "progress": bar} | ({} if arguments.by_region else {"regions": ()})
-    by = displacement_by(shared.estimator_from(arguments)[0])
     return measure_regions(clip, box or whole_frame_box(clip.info), face, estimator=by, **about)
 
 
