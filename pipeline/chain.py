@@ -194,6 +194,8 @@ def _lines(
         compared = against.get(name, {}).get(FACE)
         if compared is not None:
             words.append("gain unknown" if compared.gain is None else f"gain {compared.gain:.3g}")
+        if one.curve.left_out:
+            words.append(f"left out frames {', '.join(map(str, one.curve.left_out[:6]))}")
         if one.quality is not None:
             told = one.quality.numbers()
             words.append(f"looks {told['appearance_residual_levels']:.2g} of 255")

@@ -29,6 +29,7 @@ def curve_report(curve: MotionCurve) -> dict[str, Any]:
             "noise_floor_pct_face": curve.noise_floor_pct_face,
             "noise_floor_px": curve.noise_floor_px,
             "explained": curve.explained,
+            "left_out_frames": list(curve.left_out),
             "values_pct_face": curve.values_pct_face.tolist(),
             "values_px": curve.values_px.tolist(),
         }
