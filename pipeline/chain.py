@@ -199,7 +199,7 @@ def _lines(
         if one.quality is not None:
             told = one.quality.numbers()
             words.append(f"looks {told['appearance_residual_levels']:.2g} of 255")
-            words.append(f"head {told['pose_peak_pct_face']:.2g} %")
+            words.append(f"head {told['pose_peak_pct_face']:.2g} %, its turn leaks {told['pose_leak_pct_face']:.2g} %")
             if told["odd_frames"]:
                 words.append(f"odd frames {', '.join(map(str, told['odd_frames'][:6]))}")
         if shown.get(name) is not None:

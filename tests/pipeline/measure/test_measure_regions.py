@@ -8,6 +8,7 @@ import torch
 from magplus.models.geometry import FaceBox
 from magplus.pipeline.clip import TensorClip
 from magplus.pipeline.face.anatomy import FaceMap
+from magplus.pipeline.face.depth import depth
 from magplus.pipeline.measure.grid import face_grid
 from magplus.pipeline.measure.quality import QualityWatch
 from magplus.pipeline.measure.regions import FACE, measure_regions
@@ -79,6 +80,31 @@ def test_the_head_is_told_from_the_face():
     assert moved.pose_pct_face == pytest.approx([0, 0.5, 1.0], abs=0.03)
     assert watched(faces(0.5)).pose_pct_face.max() < 0.15
     assert np.abs(moved.roll_deg).max() < 0.05
+
+
+def turned(yaw, pitch):
+    """The face of `BOX` as a head of average depth that turns out of the picture plane."""
+    middle, eyes_px = (MAP.points["left eye"] + MAP.points["right eye"]) / 2, MAP.inter_ocular_px
+
+    def field(x, y):
+        towards = eyes_px * depth(MAP, (np.stack([x, y]) - middle[:, None, None]) / eyes_px)
+        return np.radians(yaw) * towards, np.radians(pitch) * towards
+
+    return torch.stack([render(Texture(5), scaled(field, s), *SIZE) for s in (0.0, 0.5, 1.0)])
+
+
+@pytest.mark.parametrize(("yaw", "pitch"), [(1.0, 0.0), (0.0, -0.8)])
+def test_a_turn_out_of_the_plane_is_told_with_its_leak(yaw, pitch):
+    """Half a degree moves the nose by 0.4 % of the distance of the eyes, a whole one twice as far."""
+    found = watched(turned(yaw, pitch))
+    assert found.yaw_deg == pytest.approx(yaw * np.array([0, 0.5, 1]), abs=0.12)
+    assert found.pitch_deg == pytest.approx(pitch * np.array([0, 0.5, 1]), abs=0.12)
+    told = found.numbers()
+    assert told["pose_leak_pct_inter_ocular"] == pytest.approx(0.8 * max(abs(yaw), abs(pitch)), abs=0.12)
+    assert told["pose_leak_pct_face"] == pytest.approx(0.47 * told["pose_leak_pct_inter_ocular"])
+    shifted = torch.stack([render(Texture(5), shift(0.8 * s, -0.5 * s), *SIZE) for s in (0.0, 0.5, 1.0)])
+    assert watched(shifted).numbers()["pose_leak_pct_inter_ocular"] < 0.06
+    assert watched(faces(0.5)).numbers()["pose_leak_pct_inter_ocular"] < 0.3, "an expression is hardly a turn"
 
 
 def test_what_changes_around_the_face_is_told():
