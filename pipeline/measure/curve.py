@@ -206,6 +206,12 @@ class CurveBuilder:
             curve = curve.reversed()
         return curve if like is None else curve.signed_like(like)
 
+    def mean_pct_face(self, region: Values | None = None) -> Values:
+        """Mean displacement of each frame over the region or the box, ``(T, 2)``."""
+        share = np.ones((GRID, GRID)) if region is None else region
+        weights = (share / max(float(share.sum()), 1e-12)).reshape(-1)
+        return np.concatenate([rows.reshape(len(rows), 2, -1) @ weights for rows in self._spool.chunks()])
+
     def magnitude_pct_face(self, region: Values | None = None) -> Values:
         """Length of the motion of each frame, whatever its direction: root mean square over the region or the box.
 

@@ -89,6 +89,12 @@ def region_report(motion: RegionMotion) -> dict[str, Any]:
             "direction_share": math.hypot(*motion.direction),
             "interval_pct_face": motion.interval_pct_face,
             "magnitude_pct_face": motion.magnitude_pct_face.tolist(),
+            "shift": {
+                "values_pct_face": motion.shift.values_pct_face.tolist(),
+                "values_px": (motion.shift.values_pct_face * motion.curve.box.width / 100).tolist(),
+                "direction_deg": math.degrees(math.atan2(motion.shift.direction[1], motion.shift.direction[0])),
+                "noise_floor_pct_face": motion.shift.noise_floor_pct_face,
+            },
             "inter_ocular_px": motion.inter_ocular_px,
             "values_pct_inter_ocular": None if values is None else values.tolist(),
         }
