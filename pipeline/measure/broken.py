@@ -3,7 +3,7 @@
 
 One such frame would be the largest motion of its clip, give the pattern that everything is measured along, and turn
 gain, correlation, lag and alpha into numbers about the fault. It is told from a motion by three marks together: a
-fifth of the face or more looks otherwise at once (a blink or a mouth changes less), it does so from one frame to the
+fifth of the face or more looks otherwise at once (a blink changes less), it does so from one frame to the
 next and is gone as suddenly, and no plausible displacement of the reference explains it.
 """
 
