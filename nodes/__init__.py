@@ -24,6 +24,7 @@ from .microscope import MotionMicroscope
 from .paste_back import PasteBack
 from .region_mask import RegionMask
 from .report import MotionReport
+from .response import ResponseCurve
 from .restore_head import RestoreHeadMotion
 from .save_video import SaveVideo
 from .spot import SpotExpression
@@ -56,6 +57,7 @@ NODES: tuple[Any, ...] = (
     SuperResolve,
     CompareClips,
     CalibrateStrength,
+    ResponseCurve,
     MotionReport,
     SpotExpression,
     MotionMicroscope,

@@ -15,7 +15,16 @@ from ..pipeline.motion.calibrate import Target, target_of_response
 from ..pipeline.render import plot_curves
 from . import convert, host
 from .host import io, ui
-from .wires import Loaded, box_inputs, box_sockets, fps_for, magnifier_input, numbers_of, reference_input
+from .wires import (
+    Loaded,
+    box_inputs,
+    box_sockets,
+    estimator_input,
+    fps_for,
+    magnifier_input,
+    numbers_of,
+    reference_input,
+)
 
 NO_FILE = "none"
 RESPONSES = frozenset({".json"})
@@ -62,8 +71,9 @@ class CalibrateStrength(io.ComfyNode):  # type: ignore[misc]
                     "response",
                     optional=True,
                     force_input=True,
-                    tooltip="A measured response as JSON from another node; it wins over the file.",
+                    tooltip="A measured response as JSON, such as that of Response Curve; it wins over the file.",
                 ),
+                estimator_input(otherwise="the magnifier, as it is what will magnify"),
             ],
             outputs=[
                 io.Float.Output("alpha", tooltip="Magnification for Magnify Motion, with strength 'number'."),
@@ -91,6 +101,7 @@ class CalibrateStrength(io.ComfyNode):  # type: ignore[misc]
         magnifier: Loaded | None = None,
         fps: float = 25.0,
         response: str | None = None,
+        estimator: Loaded | None = None,
         **numbers: float,
     ) -> Any:
         """Measure, divide, explain."""
@@ -98,13 +109,15 @@ class CalibrateStrength(io.ComfyNode):  # type: ignore[misc]
         clip = convert.to_clip(images, name="images", rate=convert.rate_of(fps), device=host.device())
         box = given_box(face_box, face_mask, numbers_of(numbers, "face"), reference=reference_index)
         with host.running(pictures=False) as progress:
+            by = estimator.ready() if estimator else None
             chosen, curve = calibrate(
                 clip, box, magnifier=convert.magnifier_of(magnifier), target=target, reference=reference_index,
-                progress=progress,
+                estimator=by, progress=progress,
             )  # fmt: skip
         plot = convert.to_picture(plot_curves([("clip", curve)], title=f"alpha {chosen.alpha:.3g}", width=720))
         told = {"alpha": chosen.alpha, "reason": chosen.reason, "target_pct_face": target.pct_face}
-        report = json.dumps({**told, "target_from": target.origin, "curve": curve_report(curve)}, indent=2)
+        told |= {"target_from": target.origin, "estimator": by.name if by else "the magnifier"}
+        report = json.dumps({**told, "curve": curve_report(curve)}, indent=2)
         return io.NodeOutput(chosen.alpha, chosen.reason, plot, report, ui=ui.PreviewImage(plot, cls=cls))
 
 

@@ -127,7 +127,10 @@ class CompareClips(io.ComfyNode):  # type: ignore[misc]
         """Put them into one picture."""
         given = {slot: rest.get(f"clip_{slot}") for slot in SLOTS} | {"a": clip_a}
         labels = {slot: rest.get(f"label_{slot}", f"clip {slot}") for slot in SLOTS}
-        clips = [(labels[slot], convert.to_clip(c, name=labels[slot])) for slot, c in given.items() if c is not None]
+        device = host.device()
+        clips = [
+            (labels[s], convert.to_clip(c, name=labels[s], device=device)) for s, c in given.items() if c is not None
+        ]
         with host.running() as progress:
             chunks = compare_views(
                 clips, view=view, inspection=inspection, position=wipe_position, gain=difference_gain,

@@ -155,8 +155,11 @@ def clip_and_sound(images: Tensor | None, fps: float, audio: Any, video: Any) ->
 
 
 def magnifier_of(wire: Loaded | None) -> Any:
-    """The connected magnifier, ready to compute, or the built-in one."""
-    return wire.ready() if wire is not None else load_magnifier()[0]
+    """The connected magnifier, ready to compute, or the built-in one, on the device where the frames will be."""
+    if wire is not None:
+        return wire.ready()
+    builtin: Any = load_magnifier()[0]
+    return builtin.to(host.device())
 
 
 def to_mask(mask: Tensor | None, device: torch.device) -> Mask | None:

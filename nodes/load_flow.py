@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load Flow Estimator: optical flow for the loss of Adapt Magnifier and for the Motion Report."""
+"""Load Flow Estimator: optical flow for the loss of Adapt Magnifier and for all that measures motion."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LoadFlow(io.ComfyNode):  # type: ignore[misc]
             display_name="Load Flow Estimator (MagPlus)",
             category="MagPlus/Measure",
             description="A network that measures motion: RAFT or ARFlow. The pack measures well without one; give it "
-            "to a Motion Report as an independent witness, or to Adapt Magnifier as FlowMag's authors do.",
+            "to any node that measures as an independent witness, or to Adapt Magnifier as FlowMag's authors do.",
             search_aliases=["optical flow", "raft", "arflow", "pwc", "motion estimation"],
             inputs=[
                 io.Combo.Input(
@@ -33,7 +33,11 @@ class LoadFlow(io.ComfyNode):  # type: ignore[misc]
                     f"the two. Files lie in models/{host.KIND}; what a file is, is told by its content.",
                 ),
             ],
-            outputs=[FlowEstimator.Output("estimator", tooltip="For Motion Report and Adapt Magnifier.")],
+            outputs=[
+                FlowEstimator.Output(
+                    "estimator", tooltip="For Motion Report, Spot Expression and the like, and Adapt Magnifier."
+                )
+            ],
         )
 
     @classmethod

@@ -7,10 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
+from ..pipeline.measure import displacement_by
 from ..pipeline.render.microscope import LINES, Line, liveliest, microscope_picture
 from . import convert, host
 from .host import io, ui
-from .wires import fps_input, reference_input
+from .wires import Loaded, estimator_input, fps_input, reference_input
 
 MOST_MOTION, GIVEN = PLACES = ("most motion", "position")
 
@@ -45,7 +46,8 @@ class MotionMicroscope(io.ComfyNode):  # type: ignore[misc]
                     "place",
                     options=list(PLACES),
                     default=PLACES[0],
-                    tooltip="'most motion' finds the line whose brightness changes most; 'position' uses the number.",
+                    tooltip="'most motion' finds the line whose brightness changes most, or by an 'estimator' the "
+                    "one that moves most; 'position' uses the number.",
                 ),
                 _part("position", 0.5, "Where the line lies, for 'position': 0 left or top, 1 right or bottom."),
                 _part("start", 0.0, "Where the line begins, as a part of the picture. A shorter line shows more."),
@@ -55,6 +57,9 @@ class MotionMicroscope(io.ComfyNode):  # type: ignore[misc]
                 ),
                 reference_input(),
                 io.Image.Input("result", optional=True, tooltip="What was made of the clip, shown below, same length."),
+                estimator_input(
+                    ", so that 'most motion' is where most moves", "the line whose brightness changes most is taken"
+                ),
             ],
             outputs=[
                 io.Image.Output("picture", tooltip="Slices with axes, each beside its frame with the line marked."),
@@ -76,14 +81,18 @@ class MotionMicroscope(io.ComfyNode):  # type: ignore[misc]
         fps: float,
         reference_index: int = 0,
         result: Tensor | None = None,
+        estimator: Loaded | None = None,
     ) -> Any:
         """Find the line, cut, draw."""
-        rate = convert.rate_of(fps)
+        rate, device = convert.rate_of(fps), host.device() if estimator else convert.CPU
         given = [("input", images), *([] if result is None else [("result", result)])]
-        clips = [(name, convert.to_clip(value, name=name, rate=rate)) for name, value in given]
+        clips = [(name, convert.to_clip(value, name=name, rate=rate, device=device)) for name, value in given]
         convert.check_equal_length(*(clip for _, clip in clips))
         with host.running(pictures=False) as progress:
-            at = liveliest(clips[-1][1], line) if place == MOST_MOTION else position
+            at = position
+            if place == MOST_MOTION:
+                by = displacement_by(estimator.ready()) if estimator else None
+                at = liveliest(clips[-1][1], line, by, reference=reference_index)
             cut = Line(direction=line, position=at, start=start, stop=stop)
             picture, slices = microscope_picture(clips, cut, reference=reference_index, progress=progress)
         shown = convert.to_picture(picture)

@@ -212,13 +212,12 @@ def magnifier_input() -> Any:
     )
 
 
-def estimator_input(of: str = "") -> Any:
-    """The estimator of reports, which closes no loop."""
+def estimator_input(of: str = "", otherwise: str = "Farneback's optical flow, which needs no file") -> Any:
+    """What measures motion; ``otherwise`` says what does where nothing is connected."""
     return FlowEstimator.Input(
         "estimator",
         optional=True,
-        tooltip=f"What measures the motion{of}, from Load Flow Estimator. Not connected: Farneback's optical flow, "
-        "which needs no file.",
+        tooltip=f"What measures the motion{of}, from Load Flow Estimator. Not connected: {otherwise}.",
     )
 
 

@@ -25,14 +25,12 @@ from .measure import (
     MotionComparison,
     compare,
     comparison_report,
-    curve_csv,
-    curve_report,
     displacement_by,
     whole_frame_box,
 )
 from .measure.quality import psnr_db
 from .measure.regions import FACE
-from .measure.report import plain, region_report
+from .measure.report import motion_csv, plain, region_report
 from .measure.stages import StageMotion, examine_stages
 from .progress import Progress, silent
 from .render import plot_curves
@@ -61,8 +59,7 @@ class ChainReport:
 
     def csv(self) -> str:
         """The curves of all stages and regions side by side, one line per frame."""
-        curves = {f"{n} {r}": m.curve for n, one in self.stages.items() for r, m in one.regions.items()}
-        return curve_csv(list(curves.items()))
+        return motion_csv([(f"{n} {r}", m) for n, one in self.stages.items() for r, m in one.regions.items()])
 
 
 def chain_boxes(
@@ -141,7 +138,7 @@ def report_chain(
         "rate": str(info.rate),
         "reference_index": reference,
         "estimator": estimator.name,
-        "curves": {name: curve_report(one.curve) for name, one in found.items()},
+        "curves": {name: region_report(one.regions[FACE]) for name, one in found.items()},
         "against_input": {name: comparison_report(one[FACE]) for name, one in against.items()},
         "regions": {n: {r: region_report(m) for r, m in one.regions.items() if r != FACE} for n, one in found.items()},
         "regions_against_input": {
@@ -197,10 +194,12 @@ def _lines(
         compared = against.get(name, {}).get(FACE)
         if compared is not None:
             words.append("gain unknown" if compared.gain is None else f"gain {compared.gain:.3g}")
+        if one.curve.left_out:
+            words.append(f"left out frames {', '.join(map(str, one.curve.left_out[:6]))}")
         if one.quality is not None:
             told = one.quality.numbers()
             words.append(f"looks {told['appearance_residual_levels']:.2g} of 255")
-            words.append(f"head {told['pose_peak_pct_face']:.2g} %")
+            words.append(f"head {told['pose_peak_pct_face']:.2g} %, its turn leaks {told['pose_leak_pct_face']:.2g} %")
             if told["odd_frames"]:
                 words.append(f"odd frames {', '.join(map(str, told['odd_frames'][:6]))}")
         if shown.get(name) is not None:

@@ -18,7 +18,7 @@ from .measure import FARNEBACK, displacement_by, whole_frame_box
 from .measure.annotations import Annotation
 from .measure.arc import Arc
 from .measure.expression import FaceSpots, agreement_numbers, event_numbers, events_csv, spot_face
-from .measure.regions import measure_regions
+from .measure.regions import FACE, measure_regions
 from .measure.report import plain
 from .measure.spot import SpotLimits
 from .progress import Progress, silent
@@ -76,6 +76,7 @@ def spot_expressions(
         "rate": str(clip.info.rate),
         "reference_index": reference,
         "estimator": estimator.name,
+        "left_out_frames": list(motions[FACE].curve.left_out),
         "limits": asdict(limits),
         "events": [event_numbers(event) for event in spots.events],
         "rejected": {

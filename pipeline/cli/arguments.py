@@ -19,11 +19,11 @@ from ...models.geometry import FaceBox
 from ...models.guides import Given, read_guides
 from ...models.registry import BUILTIN, load_backbone, load_estimator, load_magnifier
 from ..clip import Clip, TensorClip
-from ..face.anatomy import REGIONS
+from ..face.anatomy import REGIONS, FaceMap
 from ..face.box import box_from_mask, parse_box
 from ..face.find import steady_face
 from ..face.frame import check_one_size
-from ..face.regions import RegionStrengths, parse_regions
+from ..face.regions import RegionStrengths, known_face, parse_regions
 from ..log import log
 from ..measure import FARNEBACK
 from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_array, read_image, read_mask
@@ -166,6 +166,16 @@ def add_face(parser: Parser, side: str) -> None:
     parser.add_argument(f"--{side}-mask", metavar="FILE", help=f"picture with the {side}'s face in white")
 
 
+def add_landmarks(parser: Parser, side: str) -> None:
+    """Where the parts of the face of one side are."""
+    parser.add_argument(
+        f"--{side}-landmarks",
+        metavar="FILE.npy",
+        help=f"MediaPipe's face mesh on the {side}, (478, 2) in px or one per frame: where its parts are, and percent "
+        "of the distance of the eyes; without it they are where an average face of the box has them",
+    )
+
+
 def clip_from(arguments: argparse.Namespace, path: str | None = None) -> FileClip:
     """The input clip, with its remarks shown."""
     (start, start_s), (stop, stop_s) = _place(arguments.start, "--start"), _place(arguments.stop, "--stop")
@@ -259,6 +269,20 @@ def face_from(arguments: argparse.Namespace, side: str, clip: Clip) -> FaceBox |
     if box:
         return parse_box(box)
     return None if mask is None else box_from_mask(read_mask(mask))
+
+
+def known_face_from(arguments: argparse.Namespace, side: str, clip: Clip) -> tuple[FaceBox | None, FaceMap | None]:
+    """Box and parts of the face of one side, from its box, mask or landmarks; None for both without any."""
+    path, box = getattr(arguments, f"{side}_landmarks"), face_from(arguments, side, clip)
+    landmarks = None if path is None else _mesh_from(Path(path))
+    return known_face(box, landmarks, count=clip.info.count or 1, reference=arguments.reference)
+
+
+def _mesh_from(path: Path) -> Any:
+    """An array in the form in which ComfyUI's MediaPipe node tells a face mesh."""
+    points = read_array(path)
+    frames = points if points.ndim == 3 else points[None]
+    return {"frames": [[{"landmarks_xy": mesh}] for mesh in frames]}
 
 
 def pictures_from(paths: Sequence[str]) -> TensorClip:

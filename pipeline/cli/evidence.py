@@ -15,7 +15,7 @@ from ...models.keyface import arch as keyface
 from ...models.registry import load_backbone, needs_displacement
 from ..log import log
 from ..outputs import check_free, write_picture, write_text
-from ..proof.response import measure_response, response_picture
+from ..proof.response import REGIONS, STEPS, measure_response, response_picture, sizes_pct
 from ..proof.run import prove, report, save_report
 from ..proof.tell import proof_picture, told
 from . import arguments as shared
@@ -29,6 +29,10 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     shared.add_backbone(parser)
     shared.add_magnifier(parser)
     parser.add_argument("--faces", type=int, default=2, metavar="N", help="pairs of driver and portrait (2)")
+    parser.add_argument("--steps", type=int, default=STEPS, metavar="N", help=f"sizes from 0.02 to 10 %% ({STEPS})")
+    parser.add_argument(
+        "--region", action="append", choices=REGIONS, help="part of the face to move; repeat for several (all)"
+    )
     parser.add_argument("--target", type=float, default=3.0, metavar="PCT", help="size to magnify to, %% of face (3)")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where to leave response.png and response.json")
     parser.add_argument("--overwrite", action="store_true", help="replace existing results")
@@ -59,6 +63,8 @@ def response_command(arguments: argparse.Namespace) -> None:
             backbone,
             needs_displacement(magnifier, purpose="Measuring a response"),
             faces=arguments.faces,
+            inputs_pct=sizes_pct(arguments.steps),
+            regions=arguments.region or REGIONS,
             target_pct=arguments.target,
             progress=bar,
         )

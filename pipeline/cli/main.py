@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ... import __version__
 from ...models.errors import MagPlusError
-from . import adapt, evidence, job, spot, stages, train, weights, workflow
+from . import adapt, evidence, job, measure, spot, stages, train, weights, workflow
 from .arguments import Parser
 from .console import show_remarks
 
@@ -22,7 +22,7 @@ def parser() -> Parser:
     )
     root.add_argument("--version", action="version", version=f"magplus {__version__}")
     commands = root.add_subparsers(dest="name", required=True, metavar="COMMAND")
-    for part in (job, stages, spot, adapt, weights, workflow, train, evidence):
+    for part in (job, stages, measure, spot, adapt, weights, workflow, train, evidence):
         part.add_commands(commands)
     return root
 

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from ...models.errors import MagPlusError
-from ..face.anatomy import FaceMap
 from ..measure.annotations import read_annotations
 from ..measure.spot import SpotLimits
 from ..outputs import check_free, write_picture, write_text
@@ -25,6 +24,7 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     parser = commands.add_parser("spot", help="find micro-expressions: onset, apex, offset, duration")
     shared.add_input(parser, "--in", "clip to look at")
     shared.add_face(parser, "in")
+    shared.add_landmarks(parser, "in")
     for flag, value, what in (
         ("shortest-ms", usual.shortest_ms, "shortest event"),
         ("longest-ms", usual.longest_ms, "longest event"),
@@ -55,11 +55,11 @@ def spot_command(arguments: argparse.Namespace) -> None:
     clip = shared.moving_clip_from(arguments)
     annotated = read_annotations(_text(arguments.annotations), clip.info.rate) if arguments.annotations else ()
     estimator, _ = shared.estimator_from(arguments)
-    box = shared.face_from(arguments, "in", clip)
+    box, face = shared.known_face_from(arguments, "in", clip)
     found = spot_expressions(
         clip,
         box,
-        None if box is None else FaceMap.from_box(box),
+        face,
         limits=limits,
         annotated=annotated,
         reference=arguments.reference,

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,36 +27,23 @@ from ..face.regions import within_face
 from ..face.sides import Sides
 from ..log import log
 from ..long_clip import LongMagnification
-from ..measure import (
-    DisplacementEstimator,
-    MotionCurve,
-    compare,
-    comparison_report,
-    curve_csv,
-    curve_report,
-    displacement_by,
-    measure_clip,
-    whole_frame_box,
-)
 from ..media import SYNTHETIC, FileClip, motion_survival, open_clip, provenance, write_sidecar
 from ..motion.animate import animate, resolve_reference
 from ..motion.auto import Evidence, calmest, choose, restore
 from ..motion.encoded import EncodedSources
 from ..motion.fitting import fitting
 from ..motion.magnify import check_alpha, estimator_of, magnify
-from ..outputs import check_free, survival_report, write_picture, write_text
-from ..render import plot_curves
+from ..outputs import check_free, survival_report
 from . import arguments as shared
 from .arguments import Parser
 from .console import ProgressBar
 
 
 def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
-    """Declare ``magnify``, ``animate``, ``demagnify`` and ``measure``."""
+    """Declare ``magnify``, ``animate`` and ``demagnify``."""
     _add_magnify(commands.add_parser("magnify", help="enlarge the motion of a clip"))
     _add_animate(commands.add_parser("animate", help="let a portrait move as a clip does"))
     _add_demagnify(commands.add_parser("demagnify", help="scale the motion of a generated clip back"))
-    _add_measure(commands.add_parser("measure", help="tell how far a clip moves"))
 
 
 def _add_magnify(parser: Parser) -> None:
@@ -306,48 +292,6 @@ def _portrait(arguments: argparse.Namespace) -> tuple[Tensor | None, Sides | Non
         reference=arguments.reference,
     )
     return portrait, sides
-
-
-def _add_measure(parser: Parser) -> None:
-    shared.add_input(parser, "--in", "clip to measure")
-    parser.add_argument("--like", metavar="CLIP", help="original clip to compare with: gain, correlation, lag")
-    for side in ("in", "like"):
-        shared.add_face(parser, side)
-    shared.add_estimator(parser)
-    shared.add_reference(parser)
-    parser.add_argument("--plot", metavar="FILE.png", help="draw the curves")
-    parser.add_argument("--csv", metavar="FILE.csv", help="write the curves as a table")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
-    parser.set_defaults(command=measure_command)
-
-
-def measure_command(arguments: argparse.Namespace) -> None:
-    """Clip in, motion curve as JSON on stdout; with an original also how the two relate."""
-    clip, bar = shared.moving_clip_from(arguments), ProgressBar()
-    targets = {flag: Path(name) for flag in ("plot", "csv") if (name := getattr(arguments, flag))}
-    for target in targets.values():
-        check_free(target, overwrite=arguments.overwrite)
-    estimator, _ = shared.estimator_from(arguments)
-    by = displacement_by(estimator)
-    curves = [(clip.info.name, _curve(arguments, "in", clip, by, bar))]
-    report: dict[str, Any] = {"estimator": estimator.name, "curve": curve_report(curves[0][1])}
-    if arguments.like:
-        original = open_clip(arguments.like)
-        curves.insert(0, (original.info.name, _curve(arguments, "like", original, by, bar)))
-        report["original"] = curve_report(curves[0][1])
-        report["comparison"] = comparison_report(compare(curves[0][1], curves[1][1]))
-    sys.stdout.write(json.dumps(report, indent=2) + "\n")
-    if "plot" in targets:
-        write_picture(targets["plot"], plot_curves(curves, title="Motion"))
-    if "csv" in targets:
-        write_text(targets["csv"], curve_csv(curves))
-
-
-def _curve(
-    arguments: argparse.Namespace, side: str, clip: Clip, by: DisplacementEstimator, bar: ProgressBar
-) -> MotionCurve:
-    box = shared.face_from(arguments, side, clip) or whole_frame_box(clip.info)
-    return measure_clip(clip, box, reference=arguments.reference, estimator=by, progress=bar)
 
 
 def _write(

@@ -28,6 +28,7 @@ class MotionComparison:
     through zero, because the noise of a clip's reference frame shifts all its other values alike. ``peak_gain`` is the
     ratio of the peak values. ``correlation`` in [-1, 1] is at equal times; ``lag_frames`` (of the original's rate)
     and ``lag_ms`` say how much later the result moves. ``pattern_similarity`` is the cosine of the spatial modes.
+    ``left_out`` are frames (of the original's rate) in which either clip is broken; they count for nothing.
     """
 
     frames: int
@@ -40,6 +41,7 @@ class MotionComparison:
     lag_ms: float | None
     pattern_similarity: float
     reason: str | None = None
+    left_out: tuple[int, ...] = ()
 
 
 def compare(original: MotionCurve, result: MotionCurve) -> MotionComparison:
@@ -50,11 +52,14 @@ def compare(original: MotionCurve, result: MotionCurve) -> MotionComparison:
     """
     similarity = original.pattern_similarity(result)
     result = result.signed_like(original)
-    first, second = _on_common_times(original, result)
-    reason = _no_motion(first, original)
+    whole = _on_common_times(original, result)
+    sound = _sound(original, result, len(whole[0]))
+    first, second = (values[sound] for values in whole)
+    reason, left_out = _no_motion(first, original), tuple(np.flatnonzero(~sound).tolist())
     if reason is not None:
         return MotionComparison(
             frames=len(first),
+            left_out=left_out,
             gain=None,
             gain_px=None,
             gain_sigma=None,
@@ -66,9 +71,10 @@ def compare(original: MotionCurve, result: MotionCurve) -> MotionComparison:
             reason=reason,
         )
     gain, sigma = _slope(first, second, original.noise_floor_pct_face or 0.0)
-    lag = _lag(first, second)
+    lag = _lag(*whole)
     return MotionComparison(
         frames=len(first),
+        left_out=left_out,
         gain=gain,
         gain_px=gain * result.box.width / original.box.width,
         gain_sigma=sigma,
@@ -98,6 +104,16 @@ def _on_common_times(original: MotionCurve, result: MotionCurve) -> tuple[Values
             f"{MIN_FRAMES} frames on: give clips of the same length."
         )
     return first, second
+
+
+def _sound(original: MotionCurve, result: MotionCurve, count: int) -> NDArray[np.bool_]:
+    """Of ``count`` frames of the original those in which neither clip is broken; all where too few would be left."""
+    times_ms, frame_ms = original.times_ms[:count], float(1000 / result.rate)
+    sound = np.ones(count, dtype=bool)
+    sound[[index for index in original.left_out if index < count]] = False
+    for index in result.left_out:  # a value between two frames is as good as the worse of them
+        sound &= np.abs(times_ms - index * frame_ms) > 0.999 * frame_ms
+    return sound if sound.sum() >= MIN_FRAMES else np.ones(count, dtype=bool)
 
 
 def _no_motion(values: Values, curve: MotionCurve) -> str | None:

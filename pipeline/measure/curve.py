@@ -20,7 +20,7 @@ its 8-fold magnification gives a gain of 8.2 +- 0.4 along the pattern of the mag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -32,7 +32,9 @@ from torch import Tensor
 from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
 from ..clip import CHUNK, Clip, ClipInfo, check_index
+from ..log import log
 from ..progress import Progress, silent
+from .broken import Looks, jumps
 from .flow import MIN_SIDE, DisplacementEstimator, dense_displacement
 from .grid import GRID, face_grid
 from .modes import FieldSpool, Vectors, Weighted, dominant_mode, noise_variance
@@ -60,7 +62,8 @@ class MotionCurve:
     is one standard deviation of a value's frame-to-frame noise (see `noise_floor`); None below three frames. ``mode``
     ``(2, GRID, GRID)`` has length 1 (or 0, if nothing moved at all), ``explained`` is the fraction of the energy of
     all changes that lies in it, in [0, 1]. ``weights`` ``(2, GRID, GRID)`` is what fields are multiplied with to give
-    the values, taken from another curve where this one was measured along that.
+    the values, taken from another curve where this one was measured along that. ``left_out`` are broken frames (see
+    `broken`): nothing was taken from them, their values lie on a line between those of the frames around them.
     """
 
     values_pct_face: Values
@@ -71,6 +74,7 @@ class MotionCurve:
     mode: Values
     weights: Values
     explained: float
+    left_out: tuple[int, ...] = ()
 
     @property
     def values_px(self) -> Values:
@@ -125,6 +129,7 @@ class CurveBuilder:
     def __init__(self, *, box: FaceBox, rate: Fraction, reference: int = 0) -> None:
         self._box, self._rate, self._reference = box, rate, reference
         self._spool = FieldSpool(2 * GRID * GRID)
+        self._left_out: list[int] = []
 
     def __enter__(self) -> CurveBuilder:
         return self
@@ -139,6 +144,23 @@ class CurveBuilder:
         """
         grids = face_grid(fields_px, fields_box or self._box)
         self._spool.append(grids.reshape(len(grids), -1))
+
+    def around(self, run: Sequence[int]) -> tuple[Values, Values]:
+        """The grids ``(2, GRID, GRID)`` before and after neighbouring frames; at an end of the clip twice the same."""
+        ends = [index for index in (run[0] - 1, run[-1] + 1) if 0 <= index < len(self._spool)]
+        return self.grid(ends[0]), self.grid(ends[-1])
+
+    def grid(self, index: int) -> Values:
+        """The grid ``(2, GRID, GRID)`` of a frame, in percent of the face width."""
+        return self._spool.row(index).reshape(2, GRID, GRID)
+
+    def leave_out(self, run: Sequence[int]) -> None:
+        """Take nothing from these neighbouring frames: their fields become what lies between those around them."""
+        before, after = self.around(run)
+        for k, index in enumerate(run, 1):
+            part = k / (len(run) + 1)
+            self._spool.replace(index, ((1 - part) * before + part * after).reshape(-1))
+        self._left_out.extend(run)
 
     def finish(
         self,
@@ -176,12 +198,19 @@ class CurveBuilder:
             mode=mode,
             weights=weights,
             explained=found.explained,
+            left_out=tuple(self._left_out),
         )
         if along is not None:
             return curve
         if curve.peak_pct_face < 0:
             curve = curve.reversed()
         return curve if like is None else curve.signed_like(like)
+
+    def mean_pct_face(self, region: Values | None = None) -> Values:
+        """Mean displacement of each frame over the region or the box, ``(T, 2)``."""
+        share = np.ones((GRID, GRID)) if region is None else region
+        weights = (share / max(float(share.sum()), 1e-12)).reshape(-1)
+        return np.concatenate([rows.reshape(len(rows), 2, -1) @ weights for rows in self._spool.chunks()])
 
     def magnitude_pct_face(self, region: Values | None = None) -> Values:
         """Length of the motion of each frame, whatever its direction: root mean square over the region or the box.
@@ -273,22 +302,33 @@ def view_clip(
     watch: Watch | None = None,
     progress: Progress = silent,
 ) -> None:
-    """Give ``builder`` the displacement of every frame around ``box``; ticks as `measure_clip`.
+    """Give ``builder`` the displacement of every frame around ``box`` but broken ones; ticks as `measure_clip`.
 
     ``watch`` is shown everything: reference and frame ``(3, h, w)``, displacement ``(1, 2, h, w)``, the box in them.
     """
     view = _View.around(box, clip.info)
     first = view.of(clip.frame(reference)[None])[0]
+    looks = Looks(first, view.box)
     done = 0
     for frames in clip.chunks(CHUNK):
         for frame in frames:  # one at a time, so that a cancelled run stops within one frame
             seen = view.of(frame[None])
             fields = estimator(first, seen)
             builder.append(fields, fields_box=view.box)
+            looks.see(seen[0])
             if watch is not None:
                 watch(first, seen[0], fields, view.box)
             done += 1
             progress("measure", done, clip.info.count, frame)
+    for run in looks.suspects():
+        around = builder.around(run)
+        for index in run:
+            seen = view.of(clip.frame(index)[None])
+            if looks.is_explained(seen[0], estimator(first, seen)[0]) and not jumps(builder.grid(index), *around):
+                break
+        else:
+            builder.leave_out(run)
+            log.warning("%s: left out of the motion, as they look broken: frames %s", clip.info.name, run)
 
 
 def whole_frame_box(info: ClipInfo) -> FaceBox:

@@ -146,6 +146,7 @@ def _numbers(event: Event) -> dict[str, Any]:
         "offset_interval_ms": CI95 * arc.offset_sigma_ms,
         "duration_interval_ms": CI95 * arc.duration_sigma_ms,
         "height_pct_face": arc.height,
+        "height_interval_pct_face": CI95 * arc.height_sigma,
         "prominence": event.prominence,
     }
 

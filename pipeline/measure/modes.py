@@ -39,6 +39,16 @@ class FieldSpool:
         self._file.write(np.ascontiguousarray(rows, dtype="<f4").tobytes())
         self._count += len(rows)
 
+    def row(self, index: int) -> Vector:
+        """One vector ``(length,)``."""
+        self._file.seek(index * self._length * 4)
+        return np.frombuffer(self._file.read(self._length * 4), dtype="<f4").astype(np.float64)
+
+    def replace(self, index: int, row: Vector) -> None:
+        """Put another vector in the place of one."""
+        self._file.seek(index * self._length * 4)
+        self._file.write(np.ascontiguousarray(row, dtype="<f4").tobytes())
+
     def chunks(self) -> Iterator[Vector]:
         """All vectors in order, ``(n, length)`` float64 with n <= ROWS."""
         for start in range(0, self._count, ROWS):

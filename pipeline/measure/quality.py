@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
 from ...models.warp import box_window
 from ..face.anatomy import FaceMap, rigid_mask
+from ..face.depth import depth, leak_per_degree
 from .flow import moved_back
 from .grid import face_grid, mask_grid
 
@@ -29,22 +33,29 @@ ODD, LEAST_LEVELS = 6.0, 1.0
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Still:
-    """What depends on the reference frame alone: its levels, and where face, surroundings and skull are."""
+    """What depends on the reference frame alone: its levels, and where face, surroundings and skull are.
+
+    ``deep`` is what a turn by 1 degree moves by the depth of an average head, in percent of the face width.
+    """
 
     luma: NDArray[np.float32]
     face: Values
     around: Values
     rigid: Values
+    deep: Values
 
     @classmethod
     def of(cls, first: Tensor, box: FaceBox) -> _Still:
         size = (first.shape[-2], first.shape[-1])
+        face = FaceMap.from_box(box)
+        towards = torch.from_numpy(depth(face, face.grid(*size)))
         window = box_window(box, torch.zeros(1, 1, *size), FADE)[0, 0].double().numpy()
         return cls(
             luma=_luma(first),
             face=(window >= 1 - 1e-3).astype(np.float64),
             around=(window <= 1e-3).astype(np.float64),
-            rigid=mask_grid(rigid_mask(FaceMap.from_box(box), box, size), box),
+            rigid=mask_grid(rigid_mask(face, box, size), box),
+            deep=mask_grid(towards, box) * (math.radians(1) * 100 * face.inter_ocular_px / box.width),
         )
 
 
@@ -54,25 +65,36 @@ class QualityWatch:
 
     residual: list[float] = field(default_factory=list)
     surroundings: list[float] = field(default_factory=list)
-    pose: list[tuple[float, float]] = field(default_factory=list)
+    pose: list[tuple[float, ...]] = field(default_factory=list)
     _still: _Still | None = None
+    _box: FaceBox | None = None
 
     def __call__(self, first: Tensor, frame: Tensor, displacement: Tensor, box: FaceBox) -> None:
         still = self._still = self._still or _Still.of(first, box)
+        self._box = box
         after = _luma(frame)
         flow = displacement[0].permute(1, 2, 0).contiguous().cpu().float().numpy()
         self.residual.append(_rms(moved_back(after, flow, still.luma) - still.luma, still.face))
         self.surroundings.append(_rms(after - still.luma, still.around))
-        self.pose.append(_pose(face_grid(displacement, box)[0].astype(np.float64), still.rigid))
+        grid = face_grid(displacement, box)[0].astype(np.float64)
+        self.pose.append((*_pose(grid, still.rigid), *_turn(grid, still)))
 
     def finish(self) -> Quality:
         """What was seen."""
-        shift, roll = np.array(self.pose).T
+        if self._box is None:
+            raise MagPlusError("The quality of a clip without frames cannot be told. Give at least one frame.")
+        shift, roll, yaw, pitch = np.array(self.pose).T
+        face = FaceMap.from_box(self._box)
         return Quality(
             residual_levels=np.array(self.residual),
             surroundings_levels=np.array(self.surroundings),
             pose_pct_face=shift,
             roll_deg=roll,
+            yaw_deg=yaw,
+            pitch_deg=pitch,
+            leak_px=np.hypot(*(leak_per_degree(face) @ np.stack([yaw, pitch]))),
+            face=face,
+            width_px=self._box.width,
         )
 
 
@@ -83,13 +105,21 @@ class Quality:
     ``residual_levels`` is the root mean square of what is left of the difference inside the face once its motion is
     taken away: changed looks, and noise. ``surroundings_levels`` is that of the plain difference around the face, where
     nothing should move (NaN where the picture shows no surroundings). ``pose_pct_face`` and ``roll_deg`` are the motion
-    of what moves with the skull.
+    of what moves with the skull. ``yaw_deg`` and ``pitch_deg`` are turns out of the picture plane, by the depth of an
+    average head: estimates. ``leak_px`` is what these turns move at the tip of the nose of ``face``, whose box is
+    ``width_px`` wide, against the rest: no shift and no roll takes that away, so that it passes for an expression.
     """
 
     residual_levels: Values
     surroundings_levels: Values
     pose_pct_face: Values
     roll_deg: Values
+    yaw_deg: Values
+    pitch_deg: Values
+
+    leak_px: Values
+    face: FaceMap
+    width_px: float
 
     @property
     def odd_frames(self) -> list[int]:
@@ -108,6 +138,10 @@ class Quality:
             "static_error_levels": float(np.mean(self.surroundings_levels)),
             "pose_peak_pct_face": float(np.max(self.pose_pct_face)),
             "roll_peak_deg": float(np.max(np.abs(self.roll_deg))),
+            "yaw_peak_deg": float(np.max(np.abs(self.yaw_deg))),
+            "pitch_peak_deg": float(np.max(np.abs(self.pitch_deg))),
+            "pose_leak_pct_face": float(100 * np.max(self.leak_px) / self.width_px),
+            "pose_leak_pct_inter_ocular": float(100 * np.max(self.leak_px) / self.face.inter_ocular_px),
             "odd_frames": self.odd_frames,
         }
 
@@ -128,16 +162,35 @@ def _rms(values: NDArray[np.float32], where: Values) -> float:
     return float(np.sqrt((values.astype(np.float64) ** 2 * where).sum() / total)) if total else float("nan")
 
 
+def _turn(grid: Values, still: _Still) -> tuple[float, float]:
+    """Yaw and pitch in degrees that fit a field ``(2, GRID, GRID)`` best, beside shift, size and roll."""
+    x, y, one = *_places(grid.shape[-1]), np.ones(still.deep.size)
+    none, deep = np.zeros_like(one), still.deep.reshape(-1)
+    columns = ((one, none), (none, one), (x, y), (-y, x), (deep, none), (none, deep))
+    found = _fit(grid, still.rigid, columns)
+    return float(found[4]), float(found[5])
+
+
 def _pose(grid: Values, rigid: Values) -> tuple[float, float]:
     """Shift in percent of the face width, and roll in degrees, that fit a field ``(2, GRID, GRID)`` best."""
-    size = grid.shape[-1]
-    weight = np.sqrt(rigid).reshape(-1)
-    if not weight.any():
-        return float("nan"), float("nan")
-    steps = (np.arange(size) + 0.5) / size * 100 - 50  # percent of the box
-    x, y = (axis.reshape(-1) for axis in np.meshgrid(steps, steps))
+    x, y = _places(grid.shape[-1])
     one, none = np.ones_like(x), np.zeros_like(x)
-    columns = [np.concatenate([u * weight, v * weight]) for u, v in ((one, none), (none, one), (x, y), (-y, x))]
-    wanted = (grid.reshape(2, -1) * weight).reshape(-1)
-    right, down, _, turn = np.linalg.lstsq(np.stack(columns, axis=1), wanted, rcond=None)[0]
+    right, down, _, turn = _fit(grid, rigid, ((one, none), (none, one), (x, y), (-y, x)))
     return float(np.hypot(right, down)), float(np.degrees(turn))
+
+
+def _places(size: int) -> tuple[Values, Values]:
+    """The cells' x and y from the middle of the box, in percent of its sides."""
+    steps = (np.arange(size) + 0.5) / size * 100 - 50
+    x, y = np.meshgrid(steps, steps)
+    return x.reshape(-1), y.reshape(-1)
+
+
+def _fit(grid: Values, where: Values, columns: Sequence[tuple[Values, Values]]) -> Values:
+    """Least squares of a field ``(2, GRID, GRID)`` in motions given by their x and y; NaN where nothing is seen."""
+    weight = np.sqrt(where).reshape(-1)
+    if not weight.any():
+        return np.full(len(columns), np.nan)
+    parts = np.stack([np.concatenate([u * weight, v * weight]) for u, v in columns], axis=1)
+    found: Values = np.linalg.lstsq(parts, (grid.reshape(2, -1) * weight).reshape(-1), rcond=None)[0]
+    return found

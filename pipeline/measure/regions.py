@@ -15,7 +15,7 @@ from ..clip import Clip
 from ..face.anatomy import REGIONS, FaceMap, region_mask
 from ..progress import Progress, silent
 from .arc import CI95
-from .curve import CurveBuilder, MotionCurve, Watch, view_clip
+from .curve import CurveBuilder, MotionCurve, Watch, noise_floor, view_clip
 from .flow import DisplacementEstimator, dense_displacement
 from .grid import mask_grid
 
@@ -26,18 +26,55 @@ FACE = "face"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class RegionShift:
+    """The mean displacement of a region along its main direction.
+
+    A direction is two numbers, a pattern two thousand: where a motion hardly rises above the noise, its own pattern is
+    noise and this is not. It sees nothing of parts that move against each other, and is smaller than the curve, as it
+    counts what stands still, too.
+    """
+
+    values_pct_face: Values
+    direction: tuple[float, float]
+    """Unit vector at a positive value, in the axes of the face."""
+    noise_floor_pct_face: float | None
+
+    @classmethod
+    def of(cls, means: Values, *, like: RegionShift | None = None, along: RegionShift | None = None) -> RegionShift:
+        """From mean displacements ``(T, 2)``: the direction of the largest change, with a positive peak.
+
+        With ``like`` the sign is that of another shift, with ``along`` the direction.
+        """
+        if along is not None:
+            axis = np.array(along.direction)
+        else:
+            axis = np.linalg.svd(means - means.mean(axis=0), full_matrices=False)[2][0]
+            values = means @ axis
+            wanted = values[np.abs(values).argmax()] if like is None else axis @ np.array(like.direction)
+            axis = -axis if wanted < 0 else axis
+        values, sideways = means @ axis, means @ np.array([-axis[1], axis[0]])
+        return cls(
+            values_pct_face=values,
+            direction=(float(axis[0]), float(axis[1])),
+            noise_floor_pct_face=noise_floor(values, sideways),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class RegionMotion:
     """The motion of one region.
 
     ``curve`` is signed, along the region's own dominant pattern. ``direction`` is the mean direction of that pattern
     at a positive value, in the axes of the face (x along its width, y down): its length is 1 where all of it goes one
     way, and near 0 where it parts, as lips do. ``magnitude_pct_face`` has no sign (`CurveBuilder.magnitude_pct_face`).
-    ``inter_ocular_px`` is the distance of the eyes where landmarks tell it, else None.
+    ``shift`` is the motion of the region as a whole. ``inter_ocular_px`` is the distance of the eyes where landmarks
+    tell it, else None.
     """
 
     curve: MotionCurve
     magnitude_pct_face: Values
     direction: tuple[float, float]
+    shift: RegionShift
     inter_ocular_px: float | None = None
 
     @property
@@ -86,6 +123,9 @@ def measure_regions(
             found[name] = RegionMotion(
                 curve=curve,
                 magnitude_pct_face=builder.magnitude_pct_face(region),
+                shift=RegionShift.of(
+                    builder.mean_pct_face(region), like=_shift_of(like, name), along=_shift_of(along, name)
+                ),
                 direction=(float(curve.weights[0].sum()), float(curve.weights[1].sum())),
                 inter_ocular_px=eyes_px,
             )
@@ -94,6 +134,10 @@ def measure_regions(
 
 def _of(others: Mapping[str, RegionMotion] | None, name: str) -> MotionCurve | None:
     return others[name].curve if others is not None and name in others else None
+
+
+def _shift_of(others: Mapping[str, RegionMotion] | None, name: str) -> RegionShift | None:
+    return others[name].shift if others is not None and name in others else None
 
 
 def _grids(clip: Clip, box: FaceBox, face: FaceMap | None, regions: Sequence[str]) -> dict[str, Values | None]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from .compare import MotionComparison
 from .curve import MotionCurve
-from .regions import RegionMotion
+from .regions import RegionMotion, Values
 
 
 def curve_report(curve: MotionCurve) -> dict[str, Any]:
@@ -29,6 +29,7 @@ def curve_report(curve: MotionCurve) -> dict[str, Any]:
             "noise_floor_pct_face": curve.noise_floor_pct_face,
             "noise_floor_px": curve.noise_floor_px,
             "explained": curve.explained,
+            "left_out_frames": list(curve.left_out),
             "values_pct_face": curve.values_pct_face.tolist(),
             "values_px": curve.values_px.tolist(),
         }
@@ -45,20 +46,27 @@ def curve_csv(curves: Sequence[tuple[str, MotionCurve]]) -> str:
 
     Columns: frame, time_ms, then for each curve its label followed by `` pct_face`` and `` px``.
     """
+    return _table([(label, curve, None) for label, curve in curves])
+
+
+def motion_csv(motions: Sequence[tuple[str, RegionMotion]]) -> str:
+    """The same of `RegionMotion`; with landmarks a third column, `` pct_inter_ocular``, follows the other two."""
+    return _table([(label, motion.curve, motion.values_pct_inter_ocular) for label, motion in motions])
+
+
+def _table(labelled: Sequence[tuple[str, MotionCurve, Values | None]]) -> str:
+    columns: dict[str, Values] = {}
+    for label, curve, of_eyes in labelled:
+        columns |= {f"{label} pct_face": curve.values_pct_face, f"{label} px": curve.values_px}
+        columns |= {} if of_eyes is None else {f"{label} pct_inter_ocular": of_eyes}
+    longest = max((curve for _, curve, _ in labelled), key=lambda curve: len(curve.values_px), default=None)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["frame", "time_ms", *(f"{label} {unit}" for label, _ in curves for unit in ("pct_face", "px"))])
-    longest = max((curve for _, curve in curves), key=lambda curve: len(curve.values_px), default=None)
+    writer.writerow(["frame", "time_ms", *columns])
     for frame, time_ms in enumerate(longest.times_ms.tolist() if longest else []):
-        cells = [cell for _, curve in curves for cell in _cells(curve, frame)]
+        cells = (f"{values[frame]:.6g}" if frame < len(values) else "" for values in columns.values())
         writer.writerow([frame, f"{time_ms:.3f}", *cells])
     return text.getvalue()
-
-
-def _cells(curve: MotionCurve, frame: int) -> tuple[str, str]:
-    if frame >= len(curve.values_px):
-        return "", ""
-    return f"{curve.values_pct_face[frame]:.6g}", f"{curve.values_px[frame]:.6g}"
 
 
 def plain(value: Any) -> Any:
@@ -81,6 +89,12 @@ def region_report(motion: RegionMotion) -> dict[str, Any]:
             "direction_share": math.hypot(*motion.direction),
             "interval_pct_face": motion.interval_pct_face,
             "magnitude_pct_face": motion.magnitude_pct_face.tolist(),
+            "shift": {
+                "values_pct_face": motion.shift.values_pct_face.tolist(),
+                "values_px": (motion.shift.values_pct_face * motion.curve.box.width / 100).tolist(),
+                "direction_deg": math.degrees(math.atan2(motion.shift.direction[1], motion.shift.direction[0])),
+                "noise_floor_pct_face": motion.shift.noise_floor_pct_face,
+            },
             "inter_ocular_px": motion.inter_ocular_px,
             "values_pct_inter_ocular": None if values is None else values.tolist(),
         }

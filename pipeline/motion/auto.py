@@ -9,14 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from ...models.contracts import Magnifier
+from ...models.contracts import FlowEstimator, Magnifier
 from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox, Similarity, similarity
 from ...models.registry import needs_displacement
 from ..clip import Clip
 from ..face.sides import Sides
 from ..log import log
-from ..measure import MotionComparison, MotionCurve, compare, measure_clip, measure_stages, whole_frame_box
+from ..measure import (
+    MotionComparison,
+    MotionCurve,
+    compare,
+    displacement_by,
+    measure_clip,
+    measure_stages,
+    whole_frame_box,
+)
 from ..progress import Progress, silent
 from .calibrate import Calibration, Target, choose_alpha
 from .demagnify import check_intensity, demagnify, demagnify_onto, factor_for, gain_of
@@ -44,14 +52,18 @@ def calibrate(
     magnifier: Magnifier,
     target: Target,
     reference: int = 0,
+    estimator: FlowEstimator | None = None,
     progress: Progress = silent,
 ) -> tuple[Calibration, MotionCurve]:
-    """The same with its reason, and the curve that it was read from."""
+    """The same with its reason, and the curve that it was read from.
+
+    The magnifier measures, as it is what will magnify; or ``estimator``, where one is given.
+    """
     if box is None:
         log.warning("alpha auto: no face box, so the whole picture is measured. Give a box or a mask for a better fit.")
-    estimator = estimator_of(measuring(magnifier))
+    by = estimator_of(measuring(magnifier)) if estimator is None else displacement_by(estimator)
     box = box or whole_frame_box(clip.info)
-    curve = measure_clip(clip, box, reference=reference, estimator=estimator, progress=progress)
+    curve = measure_clip(clip, box, reference=reference, estimator=by, progress=progress)
     chosen = choose_alpha(curve, target_pct_face=target.pct_face, allowed=magnifier.alpha_range, origin=target.origin)
     log.info("alpha %.4g: %s", chosen.alpha, chosen.reason)
     return chosen, curve

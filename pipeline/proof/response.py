@@ -18,10 +18,11 @@ from PIL import Image
 from torch import Tensor
 
 from ...models.contracts import AnimationBackbone, DisplacementMagnifier
+from ...models.errors import MagPlusError
 from ...models.warp import border_window
 from ..clip import TensorClip
 from ..motion.encoded import EncodedSources
-from ..motion.fitting import fitting
+from ..motion.fitting import Escape, fitting, with_gradients
 from ..motion.magnify import estimator_of, magnify
 from ..progress import Progress, silent
 from ..render.loglog import COLOURS, Line, LogPanel, draw_log_panels
@@ -29,15 +30,26 @@ from .arms import ALPHA_MOST, TARGET_PCT_FACE, generated
 from .clips import VIEW, crop_view, framed
 from .faces import ACTIONS, Face, State
 
+CPU = torch.device("cpu")
 RESPONSE = 0x4E59
 """Part of the seeds of these faces, and of no others."""
 REGIONS = ("brows", "eyes", "nose", "cheeks", "mouth", "chin")
-INPUTS_PCT = tuple(float(f"{value:.3g}") for value in np.geomspace(0.02, 10.0, 10))
+LEAST_PCT, MOST_PCT, STEPS = 0.02, 10.0, 10
 FOLD = 0.75
 """Largest change of displacement per length: more would fold the skin, so that small regions end below 10 %."""
 NOISE, NOISE_FRAMES = 0.01, 8
 NEAR = 0.8
 """Part of its largest gain at which a generator is said to answer."""
+
+
+def sizes_pct(steps: int) -> tuple[float, ...]:
+    """``steps`` sizes of motion, evenly spaced in their logarithm, in percent of the face width."""
+    if steps < 2:
+        raise MagPlusError(f"A sweep of {steps} steps shows no course. Give 2 or more.")
+    return tuple(float(f"{value:.3g}") for value in np.geomspace(LEAST_PCT, MOST_PCT, steps))
+
+
+INPUTS_PCT = sizes_pct(STEPS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,14 +143,20 @@ def measure_response(
     inputs_pct: Sequence[float] = INPUTS_PCT,
     regions: Sequence[str] = REGIONS,
     target_pct: float = TARGET_PCT_FACE,
+    device: torch.device = CPU,
+    escape: Escape = with_gradients,
     progress: Progress = silent,
 ) -> Response:
-    """Sweep the size of the motion in every region; the input has no noise, the noise floor is measured apart."""
+    """Sweep the size of the motion in every region; the input has no noise, the noise floor is measured apart.
+
+    ``device`` is where the networks are; ``escape`` leads out of a mode without gradients, see `fitting`.
+    """
+    backbone = fitting(backbone, escape=escape)
     found: dict[tuple[str, str, float], list[tuple[float, float]]] = {}
     floors: dict[str, list[float]] = {region: [] for region in regions}
     done = 0
     for pair in range(faces):
-        bench = _Bench(backbone, magnifier, Face((RESPONSE, pair, 0)), Face((RESPONSE, pair, 1)))
+        bench = _Bench(backbone, magnifier, Face((RESPONSE, pair, 0)), Face((RESPONSE, pair, 1)), device)
         noise = bench.noise(seed=pair)
         for region in regions:
             floors[region].append(float(bench.along(noise, region).std()))
@@ -166,21 +184,24 @@ class _Bench:
     """One driver and one portrait in front of a generator."""
 
     def __init__(
-        self, backbone: AnimationBackbone, magnifier: DisplacementMagnifier, driver: Face, portrait: Face
+        self,
+        backbone: AnimationBackbone,
+        magnifier: DisplacementMagnifier,
+        driver: Face,
+        portrait: Face,
+        device: torch.device,
     ) -> None:
-        self.backbone, self.magnifier, self.driver = EncodedSources.once(fitting(backbone)), magnifier, driver
-        self.side, self.view = framed(backbone.framing), crop_view(backbone.framing)
-        self.source = portrait.render(VIEW, State())
+        self.backbone, self.magnifier, self.driver = EncodedSources.once(backbone), magnifier, driver
+        self.side, self.view, self.device = framed(backbone.framing), crop_view(backbone.framing), device
+        self.source = portrait.render(VIEW, State()).to(device)
         self.rest = self._work(driver.render(VIEW, State()))
-        self.head = portrait.matte(self.view) > 0.9
-        self.unit = {
-            region: portrait.displacement(self.view, State(), State(actions={region: 1.0})) / self.view.width_px * 100
-            for region in REGIONS
-        }
+        self.head = (portrait.matte(self.view) > 0.9).to(device)
+        moved = {name: portrait.displacement(self.view, State(), State(actions={name: 1.0})) for name in REGIONS}
+        self.unit = {name: (field / self.view.width_px * 100).to(device) for name, field in moved.items()}
         self._estimator = estimator_of(magnifier)
 
     def _work(self, picture: Tensor) -> Tensor:
-        return self.side.work.apply(picture[None])[0]
+        return self.side.work.apply(picture[None])[0].to(self.device)
 
     def fields(self, frames: Tensor) -> Tensor:
         """Generated motion ``(N, 2, h, w)`` in percent of the face width for working frames ``(N, 3, H, W)``."""
@@ -209,7 +230,7 @@ class _Bench:
         """Fields of a still face under noise."""
         draw = torch.Generator().manual_seed(seed)
         shape = (NOISE_FRAMES, *self.rest.shape)
-        return self.fields((self.rest + NOISE * torch.randn(shape, generator=draw)).clamp(0, 1))
+        return self.fields((self.rest + NOISE * torch.randn(shape, generator=draw).to(self.device)).clamp(0, 1))
 
 
 def _fold_limit(action: str) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ...models.errors import MagPlusError
 from ..clip import CHUNK, Clip
+from ..measure.flow import DisplacementEstimator
 from ..progress import Progress, silent
 from .canvas import INK, SERIES, Canvas
 from .plot import FONT_PX, nice_ticks
@@ -57,15 +58,32 @@ class Line:
         return (part, thin) if self.direction == VERTICAL else (thin, part)
 
 
-def liveliest(clip: Clip, direction: str) -> float:
-    """Position of the line whose brightness changes most over time."""
+def liveliest(
+    clip: Clip, direction: str, estimator: DisplacementEstimator | None = None, *, reference: int = 0
+) -> float:
+    """Position of the line whose brightness changes most over time, or by an ``estimator`` of that which moves most.
+
+    What moves along the line is seen in its slice, what moves across it is not: of the displacement against the
+    reference frame the part along the line counts.
+    """
+    if estimator is None:
+        change = _variance(clip)
+    else:
+        first, along = clip.frame(reference), int(direction == VERTICAL)
+        moved = [estimator(first, frame[None])[0, along].square() for chunk in clip.chunks(CHUNK) for frame in chunk]
+        change = torch.stack([field.cpu().double() for field in moved]).mean(0)
+    across = change.mean(0 if direction == VERTICAL else 1)
+    smooth = torch.nn.functional.avg_pool1d(across[None, None], 5, 1, 2, count_include_pad=False)[0, 0]
+    return int(smooth.argmax()) / max(len(smooth) - 1, 1)
+
+
+def _variance(clip: Clip) -> Tensor:
+    """Of the brightness over time ``(H, W)``."""
     total, squares, count = torch.zeros(1), torch.zeros(1), 0
     for frames in clip.chunks(CHUNK):
         grey = frames.float().mean(1).cpu().double()
         total, squares, count = total + grey.sum(0), squares + (grey**2).sum(0), count + len(grey)
-    variance = (squares / count - (total / count) ** 2).mean(0 if direction == VERTICAL else 1)
-    smooth = torch.nn.functional.avg_pool1d(variance[None, None], 5, 1, 2, count_include_pad=False)[0, 0]
-    return int(smooth.argmax()) / max(len(smooth) - 1, 1)
+    return squares / count - (total / count) ** 2
 
 
 def x_t_slice(clip: Clip, line: Line, *, stage: str = "slice", progress: Progress = silent) -> Picture:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import flow_files
 import numpy as np
 from magplus.pipeline.cli import main
 from synth import Texture, bump, render, scaled
@@ -24,6 +25,10 @@ def test_spot_writes_events_and_takes_annotations(tmp_path, capsys):
     assert abs(told["events"][0]["apex_ms"] - 260) < 10
     assert csv.read_text().splitlines()[1].split(",")[7] == "expression"
     assert png.stat().st_size > 2000
+    network = flow_files.published("arflow", tmp_path / "pwclite_ar.tar")
+    few = ["spot", "--in", str(clip), "--stop", "9", "--rate", "50", "--estimator", str(network)]
+    assert main(few) == 0
+    assert json.loads(capsys.readouterr().out)["estimator"] == "arflow"
     assert main(words) == 2  # the files exist
     assert main(["spot", "--in", str(clip), "--annotations", str(tmp_path / "none.csv")]) == 2
     assert "cannot be read as a table" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from magplus.pipeline.measure.annotations import Annotation, agreement, overlap,
 from magplus.pipeline.measure.arc import CI95, fit_arc, shape
 from magplus.pipeline.measure.curve import GRID, MotionCurve
 from magplus.pipeline.measure.expression import BLINKS, agreement_numbers, events_csv, spot_face
-from magplus.pipeline.measure.regions import RegionMotion
+from magplus.pipeline.measure.regions import RegionMotion, RegionShift
 from magplus.pipeline.measure.spot import SpotLimits, spot
 
 LIMITS = SpotLimits()
@@ -132,6 +132,7 @@ def test_the_intervals_of_the_fit_are_true():
             abs(one.apex_ms - 590) < CI95 * one.apex_sigma_ms,
             abs(one.offset_ms - 740) < CI95 * one.offset_sigma_ms,
             abs(one.duration_ms - 240) < CI95 * one.duration_sigma_ms,
+            abs(one.height - 0.2) < CI95 * one.height_sigma,
         ]
     assert 0.85 < np.mean(inside) <= 1.0
 
@@ -148,7 +149,12 @@ def region(values, rate=50, direction=(0.0, 1.0)):
         weights=mode,
         explained=1.0,
     )
-    return RegionMotion(curve=curve, magnitude_pct_face=np.abs(values), direction=direction)
+    return RegionMotion(
+        curve=curve,
+        magnitude_pct_face=np.abs(values),
+        direction=direction,
+        shift=RegionShift.of(np.outer(values, direction)),
+    )
 
 
 def on_face(**motions):
