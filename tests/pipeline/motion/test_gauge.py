@@ -61,6 +61,9 @@ def test_the_noise_is_that_before_the_network_has_calmed_it():
     assert torch.equal(shrunk, network.displacement(network.prepare(still.frame(0)), frames))
     powers = [float(fields.square().mean()) for fields in (shrunk, aside, measured)]
     assert powers[0] < 0.5 * powers[1] and powers[1] > 0.2 * powers[2], powers
+    seen = []
+    next(magnify(still, network, alpha=4.0, watch=lambda fields, *_: seen.append(fields)))
+    assert torch.allclose(seen[0][1:], aside[:3], atol=1e-4)
 
 
 def test_watching_changes_no_bit():

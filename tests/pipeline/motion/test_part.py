@@ -122,10 +122,10 @@ def test_masks_per_frame_share_a_part_and_a_later_beginning_changes_no_bit(pictu
 
 def test_a_band_is_measured_on_the_part_alone(pictures):
     frames = torch.cat([pictures[i % 2 : i % 2 + 1] for i in range(4)])
-    about = {"alpha": 6.0, "mask": box(slice(330, 352), slice(340, 384)), "band": Band(low_hz=6)}
+    about = {"alpha": 6.0, "mask": box(slice(0, 40), slice(330, 384)), "band": Band(low_hz=6)}
     clip, magnifier = TensorClip(frames, rate=Fraction(25)), Seen()
     part, whole = (joined(magnify(clip, m, **about)) for m in (magnifier, Whole()))
-    assert (part - whole).abs().max() < LEVEL and (part - frames).abs().max() > 8 * LEVEL
+    assert (part - whole).abs().max() < LEVEL and (part - frames).abs().max() > 3 * LEVEL
     assert set(magnifier.sizes) == {(256, 256)}
 
 
