@@ -39,6 +39,31 @@ class AlphaRange:
         return f"{self.low:g} to {self.high:g}"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Some rows and columns of pictures of one ``size`` (H, W)."""
+
+    rows: slice
+    columns: slice
+    size: tuple[int, int]
+
+    def of(self, pictures: Tensor) -> Tensor:
+        """That part of ``(..., H, W)``, a view."""
+        return pictures[..., self.rows, self.columns]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What must be seen around the place where a pixel comes from, to make of a part what is made of the whole."""
+
+    reach_px: int
+    """On every side, where the picture does not end before."""
+    aligned_px: int
+    """A part begins at multiples of so many px, so that the grids of all halved pictures stay where they were."""
+    least_px: int = 1
+    """Sides are no shorter where the picture's are not."""
+
+
 class Magnifier(Protocol):
     """Moves every material point of a reference by ``alpha`` times its displacement to a frame."""
 
@@ -55,6 +80,18 @@ class Magnifier(Protocol):
         ``mask`` is ``(H, W)``, or ``(N, H, W)`` for one per frame; between its 1 and its 0 the factor goes from alpha
         to 1, which leaves a frame as it is.
         """
+        ...
+
+
+class WorksOnParts(Magnifier, Protocol):
+    """A magnifier that is given no more of a picture than its result depends on."""
+
+    def surroundings(self, alpha: float) -> Surroundings:
+        """What it sees around a pixel at a factor; of a map the largest."""
+        ...
+
+    def prepare_part(self, reference: Tensor, alpha: float | Tensor, part: Part) -> Any:
+        """As `prepare`, of the same whole pictures, for `run` and `displacement` on that part of frames and masks."""
         ...
 
 
@@ -77,6 +114,14 @@ class DisplacementMagnifier(Magnifier, Protocol):
         With ``part`` ``(N, 2, H, W)`` alpha acts on that part of the displacement alone, such as a band of frequencies;
         the rest stays as it is.
         """
+        ...
+
+
+class MeasuresAside(DisplacementMagnifier, Protocol):
+    """A displacement magnifier that shrinks noise for the picture's sake, and tells what it measured before."""
+
+    def displacements(self, state: Any, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """`displacement`, and the same as it was measured, whose noise is near to that of `measurer`, at no cost."""
         ...
 
 

@@ -210,6 +210,7 @@ def _box(given: Mapping[str, Any], side: str, reference: int) -> Any:
 
 
 def _report(name: str, count: int, file: FileClip, told: Mapping[str, Any]) -> str:
-    numbers = ", ".join(f"{key} {value:.4g}" for key, value in told.items() if value is not None)
+    numbers = ", ".join(f"{key} {value:.4g}" for key, value in told.items() if isinstance(value, int | float))
     sound = "with its sound" if file.audio is not None else "no sound"
-    return f"{name}: {count} frames at {float(file.info.rate):.6g} fps, {sound}; {numbers}."
+    motion = f" {told['motion']}" if "motion" in told else ""
+    return f"{name}: {count} frames at {float(file.info.rate):.6g} fps, {sound}; {numbers}.{motion}"

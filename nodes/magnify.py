@@ -12,6 +12,7 @@ from ..pipeline.face.given import box_wire, given_box
 from ..pipeline.face.regions import strongest
 from ..pipeline.motion.auto import CALMEST, calmest, choose
 from ..pipeline.motion.band import Band
+from ..pipeline.motion.gauge import MotionGauge
 from ..pipeline.motion.magnify import magnify
 from . import convert, host
 from .host import io
@@ -131,6 +132,9 @@ class MagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                 alpha = choose(clip, box, target_pct_face=target_pct_face, progress=progress, **limits)
             used = alpha if alpha_map is None else alpha_map
             at = convert.to_mask(mask, clip.device)
-            chunks = magnify(clip, alpha=used, mask=at, band=band, progress=progress, **limits)
-            frames = convert.to_images(chunks, len(images))
-        return io.NodeOutput(with_reference(frames, reference_index), float(alpha), reference_index, box_wire(box))
+            with MotionGauge(clip.info, box, reference=reference_index) as gauge:
+                chunks = magnify(clip, alpha=used, mask=at, band=band, watch=gauge, progress=progress, **limits)
+                frames = convert.to_images(chunks, len(images))
+                told = gauge.told(warn=alpha_mode == "number" or alpha_map is not None)
+        out = with_reference(frames, reference_index), float(alpha), reference_index, box_wire(box)
+        return io.NodeOutput(*out, ui={"text": (f"alpha {alpha:.4g}. {told or ''}".rstrip(),)})

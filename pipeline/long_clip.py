@@ -26,6 +26,7 @@ from .media import FFV1, SYNTHETIC, FileClip, Format, sha256, write_sidecar
 from .media.audio import Audio
 from .motion.auto import choose
 from .motion.fitting import Escape, with_gradients
+from .motion.gauge import MotionGauge
 from .motion.magnify import check_alpha, magnify
 from .motion.masks import Mask
 from .parts import Parts
@@ -85,9 +86,12 @@ class LongMagnification:
         alpha = self._alpha(parts, progress)
         about: dict[str, Any] = {"alpha": alpha, "reference": self.reference, "progress": progress}
         about |= {"mask": self.mask, "grow_mask_px": self.grow_mask_px}
-        parts.fill(lambda first: magnify(self.clip, self.magnifier, first=first, **about))
+        with MotionGauge(self.clip.info, self.box, reference=self.reference) as gauge:
+            # What is known of a motion is known of all frames: a run that goes on has not seen the first ones.
+            parts.fill(lambda k: magnify(self.clip, self.magnifier, first=k, watch=None if k else gauge, **about))
+            motion = gauge.told(warn=self.alpha is not None)
         told = {"alpha": strongest(alpha) if isinstance(alpha, Tensor) else alpha}
-        return Work(result=parts, all=(parts,), told=told)
+        return Work(result=parts, all=(parts,), told=told | ({} if motion is None else {"motion": motion}))
 
     def _alpha(self, parts: Parts, progress: Progress) -> float | Tensor:
         """Measured at the first run only: it takes a pass over the whole clip."""

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..checks import check_picture, check_same_size
-from ..contracts import AlphaRange
+from ..contracts import AlphaRange, Part, Surroundings
 from ..filters import double_displacement, gaussian_blur, wide_blur
 from ..sampling import invert, pixel_grid, sample_linear, sample_spline, spline_coefficients
-from .bands import bands
+from .bands import HALO, bands
 from .prior import (
     Estimate,
     Evidence,
@@ -43,6 +43,13 @@ rendered clip better, and lets changes of light pass for motion of px in the fla
 
 SMOOTHING_PX = 1.5
 """Blur of the displacement after every step of the prior: keeps single-pixel outliers of small windows out."""
+
+
+ALIGNED_PX = 32
+"""Parts begin at multiples of it: three times halved by the pyramid, twice more by the widest blur of a level."""
+
+LEAST_PX = 256
+"""Sides of a part: the coarsest level then has 32 px, enough for its widest blur and to tell the noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +84,14 @@ class LKMag(nn.Module):
         factor = factor.expand(1, 1, *factor.shape) if factor.ndim == 2 else factor.view(1, 1, 1, 1)
         return self.prepare_pairs(reference[None], factor)
 
+    def surroundings(self, alpha: float) -> Surroundings:
+        """Windows of coarse levels and the picture's noise reach farther, but little: docs/lkmag.md has the numbers."""
+        return Surroundings(reach_px=HALO, aligned_px=ALIGNED_PX, least_px=LEAST_PX)
+
+    def prepare_part(self, reference: Tensor, alpha: float | Tensor, part: Part) -> LKState:
+        """State for a part of a reference ``(3, H, W)``."""
+        return self.prepare(part.of(reference), part.of(alpha) if isinstance(alpha, Tensor) and alpha.ndim else alpha)
+
     def prepare_pairs(self, references: Tensor, alpha: Tensor) -> LKState:
         """State for ``references (N, 3, H, W)``, one per frame; ``alpha`` is ``(N, 1, 1, 1)``."""
         images = references.float()
@@ -92,8 +107,16 @@ class LKMag(nn.Module):
         """The prior alone, to measure with: it shrinks nothing, so that noise keeps its size and is known for noise."""
         return LKMag()
 
-    def estimates(self, state: LKState, frames: Tensor) -> list[Tensor]:
+    def displacements(self, state: LKState, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """`displacement`, and what the windows said in its last step, before the network could take it for noise."""
+        aside: list[Tensor] = []
+        found = self.estimates(state, frames, aside)[0]
+        return found, aside[0]
+
+    def estimates(self, state: LKState, frames: Tensor, aside: list[Tensor] | None = None) -> list[Tensor]:
         """The displacement on every pyramid level, finest first, in that level's px.
+
+        ``aside`` is given what the prior alone would have made of the finest level's last step.
 
         Gradients reach the networks through one level at a time: every level is told its own truth in training, and the
         search of the prior, which has nothing to learn, keeps no graph.
@@ -109,23 +132,29 @@ class LKMag(nn.Module):
         for index in reversed(range(len(state.levels))):
             level = state.levels[index]
             now = _finer(now, (level.image.shape[-2], level.image.shape[-1]))
-            settled = self._settle(level, coefficients[index], now, index)
+            settled = self._settle(level, coefficients[index], now, index, None if index else aside)
             found.append(settled.displacement)
             now = Estimate(displacement=settled.displacement.detach(), error=settled.error)
         return found[::-1]
 
-    def _settle(self, level: ReferenceLevel, coefficients: Tensor, now: Estimate, index: int) -> Estimate:
+    def _settle(
+        self, level: ReferenceLevel, coefficients: Tensor, now: Estimate, index: int, aside: list[Tensor] | None = None
+    ) -> Estimate:
         grid = pixel_grid(*level.image.shape[-2:], like=now.displacement)
         for step in reversed(range(STEPS[index])):
             with torch.no_grad():
                 residual, noise = unexplained(level, coefficients, grid, now)
-            parts = []
+            parts, plain = [], []
             for rows, kept in bands(*level.image.shape[-2:]):
                 with torch.no_grad():
                     evidence = weigh(level.rows(rows), residual[..., rows, :], noise, now.rows(rows))
                 parts.append(self._step(evidence, now.rows(rows), weigh_on=None if step else index).rows(kept))
+                if aside is not None and not step:
+                    plain.append(_by_windows(evidence, now.rows(rows))[..., kept, :])
             displacement = torch.cat([part.displacement for part in parts], 2)
             error = torch.cat([part.error for part in parts], 1)
+            if aside is not None and plain:
+                aside.append(smoothed(torch.cat(plain, 2)))
             now = Estimate(displacement=smoothed(displacement), error=error)
         return now
 
@@ -135,7 +164,7 @@ class LKMag(nn.Module):
         if self.weigher is not None and weigh_on is not None:
             displacement = self.weigher(evidence, now.displacement, weigh_on)
         else:
-            displacement = now.displacement + (evidence.steps * weights[:, :, None]).sum(1)
+            displacement = _by_windows(evidence, now)
         return Estimate(displacement=displacement, error=(evidence.error * weights).sum(1))
 
     def render(
@@ -186,6 +215,12 @@ class LKMag(nn.Module):
     def run(self, state: LKState, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         """Magnified frames ``(N, 3, H, W)`` in [0, 1], ``mask`` as in `render`."""
         return self.render(state, frames, self.displacement(state, frames), mask)
+
+
+def _by_windows(evidence: Evidence, now: Estimate) -> Tensor:
+    """The next displacement by the prior: each window's step weighed by its expected error."""
+    weights = trust_logits(evidence.error).softmax(1)
+    return now.displacement + (evidence.steps * weights[:, :, None]).sum(1)
 
 
 def _finer(estimate: Estimate, size: tuple[int, int]) -> Estimate:

@@ -32,6 +32,7 @@ from ..motion.animate import animate, resolve_reference
 from ..motion.auto import Evidence, calmest, choose, restore
 from ..motion.encoded import EncodedSources
 from ..motion.fitting import fitting
+from ..motion.gauge import MotionGauge
 from ..motion.magnify import check_alpha, estimator_of, magnify
 from ..outputs import check_free, survival_report
 from . import arguments as shared
@@ -104,9 +105,11 @@ def magnify_command(arguments: argparse.Namespace) -> None:
         if head is not None and box is not None:
             factors = within_face(alpha, box, (clip.info.height, clip.info.width))
     check_alpha(alpha, magnifier.alpha_range)
+    gauge = MotionGauge(clip.info, box, reference=arguments.reference)
     chunks = magnify(
         view,
         magnifier,
+        watch=gauge,
         alpha=factors,
         reference=arguments.reference,
         mask=shared.mask_from(arguments.mask),
@@ -120,7 +123,9 @@ def magnify_command(arguments: argparse.Namespace) -> None:
     if head is not None:
         chunks = restored(chunks, head, original=clip, progress=bar)
         settings["still_head"] = head.report()
-    _write(arguments, clip, chunks, settings, weights=[checkpoint.path] if checkpoint else [])
+    with gauge:
+        _write(arguments, clip, chunks, settings, weights=[checkpoint.path] if checkpoint else [])
+        gauge.told(warn=arguments.alpha != "auto")
 
 
 def _magnify_in_parts(

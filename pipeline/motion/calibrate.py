@@ -73,8 +73,7 @@ def choose_alpha(
     above its noise floor.
     """
     peak, floor = abs(curve.peak_pct_face), curve.noise_floor_pct_face or 0.0
-    disordered = peak <= CLEAR * floor and _roughness(curve) > ROUGHNESS
-    if peak <= max(DETECTABLE * floor, 1e-6) or disordered:
+    if is_noise(curve):
         raise MagPlusError(
             f"No motion above the noise in this clip: its largest value is {peak:.3f} % of the face width, its noise "
             f"floor {floor:.3f} %. Give alpha as a number if you are sure, or a face box if other parts move."
@@ -86,6 +85,13 @@ def choose_alpha(
     if alpha != wanted:
         reason += f"; {wanted:.2f} would be needed, limited to {alpha:g}"
     return Calibration(alpha=alpha, reason=reason)
+
+
+def is_noise(curve: MotionCurve) -> bool:
+    """The clip holds no motion above its noise floor, or none whose course in time is that of a motion."""
+    peak, floor = abs(curve.peak_pct_face), curve.noise_floor_pct_face or 0.0
+    disordered = peak <= CLEAR * floor and _roughness(curve) > ROUGHNESS
+    return peak <= max(DETECTABLE * floor, 1e-6) or disordered
 
 
 def _over(peak: float, floor: float) -> str:

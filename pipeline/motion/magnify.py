@@ -19,6 +19,7 @@ from ..log import log
 from ..progress import Progress, silent
 from .band import Band, filtered
 from .masks import Mask, check_mask, in_step
+from .part import BAND_MOTION_PX, MOTION_PX, PartWorker, Watch, one_by_one, touched_by
 
 
 @torch.no_grad()
@@ -33,14 +34,16 @@ def magnify(
     band: Band | None = None,
     first: int = 0,
     stage: str = "magnify",
+    watch: Watch | None = None,
     progress: Progress = silent,
 ) -> Iterator[Tensor]:
     """Chunks ``(n, 3, H, W)`` of the magnified clip.
 
     ``alpha`` is a number, or a map ``(H, W)`` on the reference frame. That frame, and everything where ``mask`` is 0 or
-    ``alpha`` is 1, are the input's own pixels. With a ``band`` only motion of its frequencies is magnified, the
-    reference frame moves with its neighbours, and the clip is read twice. An alpha outside the magnifier's range is an
-    error, one that its weights were not trained for a warning.
+    ``alpha`` is 1, are the input's own pixels; a magnifier that works on parts is given no more than what can change
+    and needs around it. With a ``band`` only motion of its frequencies is magnified, the reference frame moves with its
+    neighbours, and the clip is read twice. ``watch`` is shown the motion, where the magnifier tells one. An alpha
+    outside the magnifier's range is an error, one that its weights were not trained for a warning.
     """
     still = clip.frame(reference)
     if isinstance(alpha, Tensor):
@@ -48,21 +51,20 @@ def magnify(
         check_mask(alpha, clip, still, what="map of alpha")
     _check_factors(alpha, magnifier)
     check_mask(mask, clip, still)
-    state, changed = magnifier.prepare(still, alpha), torch.as_tensor(alpha, device=still.device) != 1
     if band is not None and first:
         raise MagPlusError("A band of frequencies needs the whole clip, from its first frame on.")
-    bands = None if band is None else _banded(clip, magnifier, state, band)
+    touched = touched_by(alpha, mask, still, grow_mask_px)
+    room = MOTION_PX if band is None else BAND_MOTION_PX
+    worker = PartWorker(magnifier, still, alpha, touched, motion_px=room, watch=watch)
+    bands = None if band is None else _banded(clip, magnifier, worker, band)
     done = first
     rest = mask if mask is None or isinstance(mask, Tensor) else since(mask, first)
     for chunk, part in in_step(since(clip, first), rest, grow_px=grow_mask_px):
-        if bands is None:
-            out = magnifier.run(state, chunk, part)
+        if bands is None or worker.idle:
+            out = worker.magnified(chunk, part)
         else:
             whole, kept = (torch.cat(fields) for fields in zip(*islice(bands, len(chunk)), strict=True))
-            out = cast(DisplacementMagnifier, magnifier).render(state, chunk, whole, part, kept)
-        if part is not None:
-            out = torch.where((part > 0).view(-1, 1, *part.shape[-2:]), out, chunk)
-        out = torch.where(changed, out, chunk)
+            out = worker.rendered(chunk, part, whole, kept)
         if bands is None and done <= reference < done + len(chunk):
             out[reference - done] = still
         for frame in out:
@@ -71,12 +73,10 @@ def magnify(
         yield out
 
 
-def _banded(clip: Clip, magnifier: Magnifier, state: object, band: Band) -> Iterator[tuple[Tensor, Tensor]]:
-    """Each frame's displacement ``(1, 2, H, W)`` and what of it lies in the band."""
-    measuring = needs_displacement(magnifier, purpose="A band of frequencies")
-    taps = band.taps(clip.info.rate)
-    fields = (one for chunk in clip.chunks() for one in measuring.displacement(state, chunk).split(1))
-    return filtered(fields, taps)
+def _banded(clip: Clip, magnifier: Magnifier, worker: PartWorker, band: Band) -> Iterator[tuple[Tensor, Tensor]]:
+    """Each frame's displacement ``(1, 2, h, w)`` and what of it lies in the band."""
+    needs_displacement(magnifier, purpose="A band of frequencies")
+    return filtered(one_by_one(clip.chunks(), worker), band.taps(clip.info.rate))
 
 
 def _check_factors(alpha: float | Tensor, magnifier: Magnifier) -> None:
