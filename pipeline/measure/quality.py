@@ -79,11 +79,13 @@ class QualityWatch:
         grid = face_grid(displacement, box)[0].astype(np.float64)
         self.pose.append((*_pose(grid, still.rigid), *_turn(grid, still)))
 
-    def finish(self) -> Quality:
-        """What was seen."""
+    def finish(self, left_out: Sequence[int] = ()) -> Quality:
+        """What was seen; frames that are ``left_out`` (see `broken`) show no head that could have moved."""
         if self._box is None:
             raise MagPlusError("The quality of a clip without frames cannot be told. Give at least one frame.")
-        shift, roll, yaw, pitch = np.array(self.pose).T
+        shift, roll, yaw, pitch = np.array(self.pose).T.copy()
+        for values in (shift, roll, yaw, pitch):
+            values[list(left_out)] = 0.0
         face = FaceMap.from_box(self._box)
         return Quality(
             residual_levels=np.array(self.residual),

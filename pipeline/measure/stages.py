@@ -84,7 +84,7 @@ def examine_stages(
             watch=watch,
             progress=tick,
         )
-        return StageMotion(regions=regions, quality=watch.finish() if watch else None)
+        return StageMotion(regions=regions, quality=watch.finish(regions[FACE].curve.left_out) if watch else None)
 
     def tick(_: str, done: int, total: int | None, preview: Tensor | None = None) -> None:
         progress(stage, done, total, preview)

@@ -8,6 +8,7 @@ from magplus.models.geometry import FaceBox
 from magplus.models.registry import load_magnifier
 from magplus.pipeline.clip import TensorClip
 from magplus.pipeline.measure import compare, measure_clip
+from magplus.pipeline.measure.stages import examine_stages
 from magplus.pipeline.motion.auto import calibrate
 from magplus.pipeline.motion.calibrate import Target
 
@@ -74,6 +75,18 @@ def test_a_broken_frame_changes_no_number(clips, sound, fault):
     assert weak.left_out == odd
     assert weak.peak_pct_face == pytest.approx(sound[0].peak_pct_face, rel=0.05)
     assert np.abs(weak.values_px - sound[0].values_px).max() < 0.045  # a line in place of a bell
+
+
+def test_a_broken_frame_turns_no_head(clips):
+    """Neither in a report: it is named, and the head's motion is that of the other frames."""
+    box = {"input": BOX}
+    sound, broken = (
+        examine_stages({"input": TensorClip(frames)}, box, {})["input"].quality
+        for frames in (clips[0], faulty(clips[0], "another scene"))
+    )
+    assert broken.odd_frames == [ODD]
+    for name in ("pose_peak_pct_face", "yaw_peak_deg", "pose_leak_pct_face"):
+        assert broken.numbers()[name] == pytest.approx(sound.numbers()[name], abs=0.1)
 
 
 def test_a_broken_frame_does_not_choose_alpha(clips):
