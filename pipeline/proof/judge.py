@@ -26,17 +26,19 @@ class Frames:
     """One arm on one clip, frame by frame."""
 
     errors_px: np.ndarray
-    """Mean end-point error of each active frame, ``(N,)``."""
+    motions_px: np.ndarray
+    """Mean end-point error, and mean length of the true motion, of each active frame ``(N,)``."""
     found: np.ndarray
     true: np.ndarray
     """Both regions' curves, ``(2, T)``."""
 
     def resampled(self, draw: np.random.Generator) -> tuple[float, float]:
-        """Error and mean gain of as many frames, drawn with replacement."""
-        errors = draw.choice(self.errors_px, len(self.errors_px))
+        """Error in parts of the motion, and mean gain, of as many frames, drawn with replacement."""
+        active = draw.integers(0, len(self.errors_px), len(self.errors_px))
+        error = self.errors_px[active].mean() / self.motions_px[active].mean()
         chosen = draw.integers(0, self.true.shape[1], self.true.shape[1])
         gains = [_gain(found[chosen], true[chosen]) for found, true in zip(self.found, self.true, strict=True)]
-        return float(errors.mean()), float(np.mean(gains))
+        return float(error), float(np.mean(gains))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +90,7 @@ def judge(found: Tensor, goal: Goal) -> Score:
         leak_px=float(error.square().sum(1)[goal.active][:, goal.still].mean().sqrt()),
         frames=Frames(
             errors_px=inside.mean(1).double().numpy(),
+            motions_px=truth.norm(dim=1)[goal.active][:, goal.moving].mean(1).double().numpy(),
             found=np.stack([pair[0] for pair in pairs]),
             true=np.stack([pair[1] for pair in pairs]),
         ),
@@ -151,19 +154,16 @@ def interval(differences: Sequence[float], *, seed: int = 0) -> tuple[float, flo
     return float(values.mean()), float(low), float(high)
 
 
-def mean_intervals(
-    clips: Sequence[tuple[Frames, float]], *, seed: int = 0
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """95 % bootstrap intervals of the mean error, in parts of each clip's motion in px, and of the mean gain.
+def mean_intervals(clips: Sequence[Frames], *, seed: int = 0) -> tuple[tuple[float, float], tuple[float, float]]:
+    """95 % bootstrap intervals of the mean error in parts of the motion, and of the mean gain.
 
     Clips are drawn with replacement, and frames within each: few clips of one size say little about others.
     """
     draw = np.random.default_rng(seed)
     means = np.empty((FIGURE_RESAMPLES, 2))
     for k in range(FIGURE_RESAMPLES):
-        chosen = [clips[i] for i in draw.integers(0, len(clips), len(clips))]
-        values = [(error / motion, gain) for (error, gain), motion in ((f.resampled(draw), m) for f, m in chosen)]
-        means[k] = np.mean(values, axis=0)
+        chosen = draw.integers(0, len(clips), len(clips))
+        means[k] = np.mean([clips[i].resampled(draw) for i in chosen], axis=0)
     low, high = np.percentile(means, [2.5, 97.5], axis=0)
     return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
 

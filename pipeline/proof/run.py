@@ -265,7 +265,7 @@ def curve(proof: Proof, arm: str) -> list[dict[str, Any]]:
             frozen = one.scores["frozen source"]
             if one.scenario.peak_px == peak and frozen is not None:
                 scores.append((one.scores[arm] or frozen, frozen.motion_px))
-        error, gain = mean_intervals([(score.frames, motion) for score, motion in scores])
+        error, gain = mean_intervals([score.frames for score, _ in scores])
         points.append(
             {
                 "peak_px": peak,

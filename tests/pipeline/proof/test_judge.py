@@ -86,11 +86,13 @@ def test_the_interval_holds_the_mean_and_tells_differences_from_none():
 def test_intervals_of_the_figure_hold_the_mean_and_grow_with_the_spread(goal):
     noise = torch.randn(goal.fields.shape, generator=torch.Generator().manual_seed(0))
     calm, wild = (judge(0.8 * goal.fields + size * noise, goal) for size in (0.01, 0.2))
-    error, gain = mean_intervals([(calm.frames, calm.motion_px)])
+    error, gain = mean_intervals([calm.frames])
     assert error[0] < calm.error_px / calm.motion_px < error[1]
     assert gain[0] <= 0.8 + 0.01 and gain[1] >= 0.8 - 0.01 and gain[1] - gain[0] < 0.05
-    both = mean_intervals([(one.frames, one.motion_px) for one in (calm, wild)])[0]
+    both = mean_intervals([calm.frames, wild.frames])[0]
     assert both[1] - both[0] > 3 * (error[1] - error[0])
+    still = mean_intervals([judge(torch.zeros_like(goal.fields), goal).frames])[0]
+    assert still == pytest.approx((1, 1)), "a frozen picture misses all of the motion, in every frame"
     assert "frames" not in calm.report()
 
 
