@@ -10,6 +10,7 @@ from torch import Tensor
 from ..pipeline.face.given import box_wire, given_box
 from ..pipeline.face.sides import Sides
 from ..pipeline.motion.auto import Evidence, restore
+from ..pipeline.motion.loop import GAINS
 from . import convert, host
 from .host import io
 from .wires import (
@@ -96,11 +97,21 @@ class DemagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                     "another generator.",
                 ),
                 magnifier_input(),
+                io.Combo.Input(
+                    "gain",
+                    options=list(GAINS),
+                    default="face",
+                    optional=True,
+                    advanced=True,
+                    tooltip="What 'auto' measures and undoes: 'face' one gain, 'regions' a gain for each part of the "
+                    "face, for generators that pass on brows less than the mouth. Parts that do not move keep the "
+                    "whole face's.",
+                ),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The clip at the wanted intensity."),
-                io.Float.Output("factor", tooltip="What the motion was multiplied with."),
-                io.Float.Output("gain", tooltip="How many times larger it moved: measured, or alpha."),
+                io.Float.Output("factor", tooltip="What the motion of the whole face was multiplied with."),
+                io.Float.Output("gain", tooltip="How many times larger the whole face moved: measured, or alpha."),
                 BoundingBox.Output("face_box", tooltip="The face on 'images', where it is known: for Motion Report."),
             ],
         )
@@ -122,6 +133,7 @@ class DemagnifyMotion(io.ComfyNode):  # type: ignore[misc]
         portrait: Tensor | None = None,
         original_box: Any = None,
         generated_box: Any = None,
+        gain: str = "face",
     ) -> Any:
         """Find the factor, apply it."""
         check_reference(reference_index, generated=generated, original=original, magnified=magnified, crop=crop)
@@ -141,6 +153,7 @@ class DemagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                 portrait=convert.portrait_of(portrait, host.device()) if pixels == "source" else None,
                 intensity=intensity,
                 reference=reference_index,
+                by=gain,
                 progress=progress,
             )
             images = convert.to_images(found.chunks, len(generated))

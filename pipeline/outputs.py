@@ -208,6 +208,7 @@ def run_report(result: RunResult) -> dict[str, Any]:
         "alpha_reason": result.alpha_reason,
         "demagnify_factor": result.factor,
         "loop": comparison_report(result.loop),
+        "gain_by_region": None if result.local is None else result.local.by_region(),
         "estimator": result.estimator,
         "curves": {name: curve_report(curve) for name, curve in result.curves.items()},
         "against_input": {name: comparison_report(found) for name, found in result.comparisons.items()},

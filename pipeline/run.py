@@ -23,12 +23,22 @@ from .face.frame import Framed, frame_side, frame_sources
 from .face.guides import of_reference, place_guides
 from .face.head import HeadMotion, StillClip, measure_head
 from .face.regions import RegionStrengths
-from .measure import FARNEBACK, STAGES, MotionComparison, MotionCurve, compare, displacement_by, measure_stages
+from .measure import (
+    FARNEBACK,
+    STAGES,
+    MotionComparison,
+    MotionCurve,
+    compare,
+    displacement_by,
+    measure_clip,
+    measure_stages,
+)
 from .motion.animate import Reference, animate, resolve_reference
 from .motion.calibrate import choose_alpha
-from .motion.demagnify import check_intensity, demagnify, demagnify_onto, factor_for
+from .motion.demagnify import check_intensity, demagnify, demagnify_onto, factor_for, local_factors
 from .motion.encoded import EncodedSources
 from .motion.fitting import Escape, fitting, with_gradients
+from .motion.loop import LocalGain, Loop, close_loop
 from .motion.magnify import estimator_of, magnify, measuring
 from .parts import Parts
 from .progress import Progress, silent
@@ -55,6 +65,8 @@ class RunSettings:
     """A factor for each part of the driving face, instead of ``alpha``."""
     still_head: bool = False
     """Take the head's own motion out of the driver first."""
+    gain: Literal["face", "regions"] = "face"
+    """Whether one measured gain is undone, or that of each part of the face (`motion.loop`)."""
 
 
 @dataclass(kw_only=True)
@@ -69,6 +81,8 @@ class RunResult:
     """The magnifier that closed the loop and scaled the motion back: the chosen one, if it tells its displacement."""
     loop: MotionComparison
     """Generated against input by the estimator that closed the loop: where ``factor`` comes from."""
+    local: LocalGain | None
+    """The gain of each part of the face, where that was asked for: ``factor`` is then the whole face's."""
     clips: dict[str, Clip]
     curves: dict[str, MotionCurve]
     """By the report's estimator, which is not the one of the loop."""
@@ -151,9 +165,9 @@ class _Job:
         magnified = self._magnify(view, self._factors(driver, alpha))
         generated = self._animate(driver.from_work(magnified), driver, source, crops)
         loop = self._loop(view, magnified, generated, driver, source)
-        factor = factor_for(loop, self.settings.intensity, allowed=self._measuring.alpha_range)
-        factor = self._same("factor", factor, "restored")
-        restored = self._restore(generated, source, factor)
+        allowed = self._measuring.alpha_range
+        factor = self._same("factor", factor_for(loop.face, self.settings.intensity, allowed=allowed), "restored")
+        restored = self._restore(generated, source, local_factors(factor, loop.local, allowed=allowed))
         stages: tuple[Clip, ...] = (view, magnified, generated, restored)
         clips = dict(zip(STAGES, stages, strict=True))
         return RunResult(
@@ -162,7 +176,8 @@ class _Job:
             factor=factor,
             reference=self.reference,
             measured_by=self._measuring,
-            loop=loop,
+            loop=loop.face,
+            local=loop.local,
             clips=clips,
             curves=self._curves(clips, driver, source),
             estimator=self.estimator.name,
@@ -213,7 +228,13 @@ class _Job:
         if self.settings.alpha is not None:
             return self.settings.alpha, "given"
         with self._timed("calibrate"):
-            curve = self._loop_curves({"input": view}, driver, None)["input"]
+            curve = measure_clip(
+                view,
+                driver.box_in_work,
+                reference=self.reference,
+                estimator=estimator_of(self._measuring),
+                progress=lambda _, *tick: self.progress("calibrate", *tick),
+            )
         chosen = choose_alpha(curve, target_pct_face=self.settings.target_pct_face, allowed=self.magnifier.alpha_range)
         return chosen.alpha, chosen.reason
 
@@ -236,13 +257,19 @@ class _Job:
         with self._timed("animate"):
             return self._spool(chunks, "generated")
 
-    def _loop(self, view: Clip, magnified: Clip, generated: Clip, driver: Framed, source: Framed) -> MotionComparison:
+    def _loop(self, view: Clip, magnified: Clip, generated: Clip, driver: Framed, source: Framed) -> Loop:
         with self._timed("calibrate"):
-            clips = {"input": view, "magnified": magnified, "generated": generated}
-            curves = self._loop_curves(clips, driver, source)
-        return compare(curves["input"], curves["generated"])
+            return close_loop(
+                {"input": view, "magnified": magnified, "generated": generated},
+                _boxes(driver, source),
+                gain=self.settings.gain,
+                reference=self.reference,
+                estimator=estimator_of(self._measuring),
+                stage="calibrate",
+                progress=self.progress,
+            )
 
-    def _restore(self, generated: Clip, source: Framed, factor: float) -> Clip:
+    def _restore(self, generated: Clip, source: Framed, factor: float | Tensor) -> Clip:
         about: Any = {"factor": factor, "reference": self.reference, "progress": self.progress}
 
         def chunks(first: int) -> Iterator[Tensor]:
@@ -261,16 +288,6 @@ class _Job:
         with self._timed("measure"):
             by = displacement_by(self.estimator)
             return measure_stages(clips, boxes, reference=self.reference, estimator=by, progress=self.progress)
-
-    def _loop_curves(self, clips: Mapping[str, Clip], driver: Framed, source: Framed | None) -> dict[str, MotionCurve]:
-        return measure_stages(
-            clips,
-            _boxes(driver, source),
-            reference=self.reference,
-            estimator=estimator_of(self._measuring),
-            stage="calibrate",
-            progress=self.progress,
-        )
 
     @cached_property
     def _measuring(self) -> DisplacementMagnifier:
@@ -303,7 +320,6 @@ class _Job:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
-def _boxes(driver: Framed, source: Framed | None) -> dict[str, FaceBox]:
+def _boxes(driver: Framed, source: Framed) -> dict[str, FaceBox]:
     """The face in every stage, on working and backbone crops."""
-    boxes = dict.fromkeys(STAGES[:2], driver.box_in_work)
-    return boxes if source is None else boxes | dict.fromkeys(STAGES[2:], source.box_in_crop)
+    return dict.fromkeys(STAGES[:2], driver.box_in_work) | dict.fromkeys(STAGES[2:], source.box_in_crop)

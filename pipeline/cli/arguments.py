@@ -29,6 +29,7 @@ from ..measure import FARNEBACK
 from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_array, read_image, read_mask
 from ..media.stills import SUFFIXES as PICTURES
 from ..motion.band import Band
+from ..motion.loop import GAINS
 from ..motion.masks import Mask
 
 DETECTOR_FILES = Path("models/magplus")
@@ -305,6 +306,12 @@ def add_regions(parser: argparse._ActionsContainer) -> None:
 def add_still_head(parser: Parser, what: str) -> None:
     """Whether the head's motion is taken out first."""
     parser.add_argument("--still-head", action="store_true", help=f"take the head's own motion out first{what}")
+
+
+def add_gain(parser: Parser, where: str = "") -> None:
+    """What the closed loop undoes."""
+    words = f"{where}undo the measured gain of the whole face (default), or of each part of it"
+    parser.add_argument("--gain", choices=GAINS, default="face", help=words)
 
 
 def regions_from(arguments: argparse.Namespace) -> RegionStrengths | None:

@@ -47,6 +47,7 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--pixels", choices=["source", "generated"], default="source", help="whose pixels the result has"
     )
+    shared.add_gain(parser)
     shared.add_face(parser, "driver")
     shared.add_face(parser, "source")
     shared.add_still_head(parser, "; the result holds its head still")
@@ -137,6 +138,7 @@ def _settings(arguments: argparse.Namespace, clip: FileClip, sources: TensorClip
         source_box=shared.face_from(arguments, "source", sources),
         regions=shared.regions_from(arguments),
         still_head=arguments.still_head,
+        gain=arguments.gain,
     )
 
 
@@ -152,6 +154,7 @@ def _told(arguments: argparse.Namespace, result: RunResult) -> Mapping[str, Any]
         "regions": arguments.regions,
         "still_head": None if result.head is None else result.head.report(),
         "factor": round(result.factor, 6),
+        "gain": arguments.gain,
         "intensity": arguments.intensity,
         "pixels": arguments.pixels,
         "motion_strength": arguments.motion_strength,
@@ -169,6 +172,7 @@ def _print_summary(clip: FileClip, result: RunResult, files: OutputFiles, kept: 
         f"{count} frames at {float(clip.info.rate):.6g} fps in {seconds:.0f} s{memory}",
         f"alpha {result.alpha:.4g}: {result.alpha_reason}",
         f"de-magnification {result.factor:.4g}: from the measured gain of the generated clip",
+        *([] if result.local is None else [f"by region, from gains {result.local}"]),
         "",
         render_table(HEADERS, [_row(result, name, count) for name in STAGES]),
         "",

@@ -229,6 +229,7 @@ def _add_demagnify(parser: Parser) -> None:
     parser.add_argument("--pixels", choices=["generated", "source"], default="generated")
     parser.add_argument("--source", metavar="PICTURE", help="original portrait, for --pixels source")
     parser.add_argument("--backbone", default="flow", choices=sorted(BACKBONES), help="whose framing the clip has")
+    shared.add_gain(parser, "--like: ")
     shared.add_face(parser, "source")
     shared.add_face(parser, "generated")
     shared.add_face(parser, "like")
@@ -252,12 +253,14 @@ def demagnify_command(arguments: argparse.Namespace) -> None:
         portrait=portrait,
         intensity=arguments.intensity,
         reference=arguments.reference,
+        by=arguments.gain,
         progress=bar,
     )
-    factor, chunks = found.factor, found.chunks
-    settings = {"factor": factor, "intensity": arguments.intensity, "pixels": arguments.pixels}
+    settings = {"factor": found.factor, "intensity": arguments.intensity, "pixels": arguments.pixels}
+    if found.local is not None:
+        settings["gain_by_region"] = found.local.by_region()
     inputs = [path for path in (arguments.like, arguments.source) if path]
-    _write(arguments, clip, chunks, settings, inputs=inputs, weights=[checkpoint.path] if checkpoint else [])
+    _write(arguments, clip, found.chunks, settings, inputs=inputs, weights=[checkpoint.path] if checkpoint else [])
 
 
 def _evidence(arguments: argparse.Namespace, clip: Clip) -> Evidence:

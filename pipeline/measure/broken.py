@@ -54,7 +54,7 @@ class Looks:
         shares = self._shares(np.stack(self._cells))
         if len(shares) < FEWEST_FRAMES:
             return []
-        found = [run for run in _runs(np.flatnonzero(shares >= SHARE)) if _is_sudden(shares, run)]
+        found = [run for run in runs_of(np.flatnonzero(shares >= SHARE)) if _is_sudden(shares, run)]
         return found if 2 * sum(map(len, found)) < len(shares) else []
 
     def is_explained(self, frame: Tensor, displacement: Tensor) -> bool:
@@ -85,7 +85,7 @@ def _luma(frame: Tensor) -> Tensor:
     return (frame.detach().float() * weights).sum(0).mul(255).cpu()
 
 
-def _runs(indices: Sequence[int] | NDArray[np.int64]) -> list[list[int]]:
+def runs_of(indices: Sequence[int] | NDArray[np.int64]) -> list[list[int]]:
     """Neighbouring indices together."""
     numbered = groupby(enumerate(int(index) for index in indices), key=lambda pair: pair[1] - pair[0])
     return [list(map(itemgetter(1), run)) for _, run in numbered]

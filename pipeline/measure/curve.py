@@ -147,8 +147,8 @@ class CurveBuilder:
 
     def around(self, run: Sequence[int]) -> tuple[Values, Values]:
         """The grids ``(2, GRID, GRID)`` before and after neighbouring frames; at an end of the clip twice the same."""
-        ends = [index for index in (run[0] - 1, run[-1] + 1) if 0 <= index < len(self._spool)]
-        return self.grid(ends[0]), self.grid(ends[-1])
+        before, after = self._spool.around(run)
+        return before.reshape(2, GRID, GRID), after.reshape(2, GRID, GRID)
 
     def grid(self, index: int) -> Values:
         """The grid ``(2, GRID, GRID)`` of a frame, in percent of the face width."""
@@ -156,10 +156,7 @@ class CurveBuilder:
 
     def leave_out(self, run: Sequence[int]) -> None:
         """Take nothing from these neighbouring frames: their fields become what lies between those around them."""
-        before, after = self.around(run)
-        for k, index in enumerate(run, 1):
-            part = k / (len(run) + 1)
-            self._spool.replace(index, ((1 - part) * before + part * after).reshape(-1))
+        self._spool.bridge(run)
         self._left_out.extend(run)
 
     def finish(

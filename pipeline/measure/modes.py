@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -44,10 +44,18 @@ class FieldSpool:
         self._file.seek(index * self._length * 4)
         return np.frombuffer(self._file.read(self._length * 4), dtype="<f4").astype(np.float64)
 
-    def replace(self, index: int, row: Vector) -> None:
-        """Put another vector in the place of one."""
-        self._file.seek(index * self._length * 4)
-        self._file.write(np.ascontiguousarray(row, dtype="<f4").tobytes())
+    def around(self, run: Sequence[int]) -> tuple[Vector, Vector]:
+        """The vectors before and after neighbouring ones; at an end twice the same."""
+        ends = [index for index in (run[0] - 1, run[-1] + 1) if 0 <= index < self._count]
+        return self.row(ends[0]), self.row(ends[-1])
+
+    def bridge(self, run: Sequence[int]) -> None:
+        """Put in the place of neighbouring vectors what lies between those around them."""
+        before, after = self.around(run)
+        for k, index in enumerate(run, 1):
+            part = k / (len(run) + 1)
+            self._file.seek(index * self._length * 4)
+            self._file.write(np.ascontiguousarray((1 - part) * before + part * after, dtype="<f4").tobytes())
 
     def chunks(self) -> Iterator[Vector]:
         """All vectors in order, ``(n, length)`` float64 with n <= ROWS."""

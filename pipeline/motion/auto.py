@@ -16,18 +16,11 @@ from ...models.registry import needs_displacement
 from ..clip import Clip
 from ..face.sides import Sides
 from ..log import log
-from ..measure import (
-    MotionComparison,
-    MotionCurve,
-    compare,
-    displacement_by,
-    measure_clip,
-    measure_stages,
-    whole_frame_box,
-)
+from ..measure import MotionCurve, displacement_by, measure_clip, whole_frame_box
 from ..progress import Progress, silent
 from .calibrate import Calibration, Target, choose_alpha
-from .demagnify import check_intensity, demagnify, demagnify_onto, factor_for, gain_of
+from .demagnify import check_intensity, demagnify, demagnify_onto, factor_for, gain_of, local_factors
+from .loop import LocalGain, Loop, close_loop
 from .magnify import check_alpha, estimator_of, measuring
 
 
@@ -107,6 +100,8 @@ class Restored:
     factor: float
     gain: float
     box: FaceBox | None
+    local: LocalGain | None = None
+    """The gain by place, where that was asked for; ``gain`` and ``factor`` are then those of the whole face."""
 
 
 def restore(
@@ -119,25 +114,29 @@ def restore(
     portrait: Tensor | None,
     intensity: float = 1.0,
     reference: int = 0,
+    by: str = "face",
     progress: Progress = silent,
 ) -> Restored:
     """Scale a generated clip back, by ``alpha`` or, if that is None, by its gain measured against the original.
 
+    ``by`` (`loop.GAINS`) says whether the measured gain is that of the whole face, or that of each part of it.
     With a ``portrait`` ``(3, H, W)`` the motion is carried onto that (`demagnify_onto`), through the crop in ``sides``;
     without them pixel by pixel, where the clip shows the whole portrait at its own size.
     """
     check_intensity(intensity)
     to_portrait = None if portrait is None else _to_portrait(generated, portrait, sides)
     if alpha is None:
-        found = measured_gain(generated, magnifier, evidence, sides, reference=reference, progress=progress)
-        gain, factor = gain_of(found), factor_for(found, intensity, allowed=magnifier.alpha_range)
+        found = measured_loop(generated, magnifier, evidence, sides, reference=reference, by=by, progress=progress)
+        gain, factor = gain_of(found.face), factor_for(found.face, intensity, allowed=magnifier.alpha_range)
         log.info("measured gain %.4g, so the factor is %.4g", gain, factor)
+        factors = local_factors(factor, found.local, allowed=magnifier.alpha_range)
     else:
         check_alpha(alpha, magnifier.alpha_range)
         gain, factor = alpha, intensity / alpha
+        found, factors = None, factor
     box = evidence.generated_box or (sides.box_on_square(generated.info) if sides else None)
     if portrait is None or to_portrait is None:
-        chunks = demagnify(generated, magnifier, factor=factor, reference=reference, progress=progress)
+        chunks = demagnify(generated, magnifier, factor=factors, reference=reference, progress=progress)
     else:
         box = sides.box_on_portrait((portrait.shape[-2], portrait.shape[-1])) if sides else box
         chunks = demagnify_onto(
@@ -145,22 +144,24 @@ def restore(
             generated,
             needs_displacement(magnifier, purpose="pixels 'source'"),
             to_portrait=to_portrait,
-            factor=factor,
+            factor=factors,
             reference=reference,
             progress=progress,
         )
-    return Restored(chunks=chunks, factor=factor, gain=gain, box=box)
+    local = None if found is None else found.local
+    return Restored(chunks=chunks, factor=factor, gain=gain, box=box, local=local)
 
 
-def measured_gain(
+def measured_loop(
     generated: Clip,
     magnifier: Magnifier,
     evidence: Evidence,
     sides: Sides | None,
     *,
     reference: int = 0,
+    by: str = "face",
     progress: Progress = silent,
-) -> MotionComparison:
+) -> Loop:
     """The generated clip's motion against the original's, by the magnifier's displacement or the built-in's."""
     original, magnified = evidence.original, evidence.magnified
     if original is None:
@@ -175,14 +176,14 @@ def measured_gain(
                 "'magnified' and 'original' have different sizes. Connect the clip that Magnify Motion made of it."
             )
         clips["magnified"] = magnified
-    curves = measure_stages(
+    return close_loop(
         clips,
         {"input": box, "magnified": box, "generated": generated_box},
+        gain=by,
         reference=reference,
         estimator=estimator_of(measuring(magnifier)),
         progress=progress,
     )
-    return compare(curves["input"], curves["generated"])
 
 
 def _boxes(generated: Clip, original: Clip, evidence: Evidence, sides: Sides | None) -> tuple[FaceBox, FaceBox]:

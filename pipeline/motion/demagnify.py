@@ -16,11 +16,16 @@ from ...models.geometry import Similarity
 from ...models.sampling import spline_coefficients
 from ...models.warp import border_window, carry, warp_by
 from ..clip import CHUNK, Clip, since
+from ..log import log
 from ..measure import MotionComparison
 from ..progress import Progress, silent
+from .loop import LocalGain
 from .magnify import check_alpha, magnify
+from .masks import check_mask
 
 INTENSITY_MAX = 10.0
+Factor = float | Tensor
+"""Of all motion, or a map ``(H, W)`` on the generated clip's reference frame."""
 ANY = AlphaRange(low=0.0, high=math.inf)
 
 
@@ -48,6 +53,14 @@ def factor_for(comparison: MotionComparison, intensity: float = 1.0, *, allowed:
     return factor
 
 
+def local_factors(factor: float, local: LocalGain | None, *, allowed: AlphaRange = ANY) -> Factor:
+    """The whole face's ``factor`` (`factor_for`), or its map where the gain is known by place, within ``allowed``."""
+    if local is None or factor == 0:
+        return factor
+    log.info("gain by region: %s", local)
+    return local.factors(factor).clamp(allowed.low, allowed.high)
+
+
 def gain_of(comparison: MotionComparison) -> float:
     """The measured gain, above 0; an error that says why there is none."""
     if comparison.gain is None:
@@ -70,7 +83,7 @@ def demagnify(
     generated: Clip,
     magnifier: Magnifier,
     *,
-    factor: float,
+    factor: Factor,
     reference: int = 0,
     first: int = 0,
     progress: Progress = silent,
@@ -79,7 +92,7 @@ def demagnify(
 
     A factor of 0 repeats the reference frame. ``first``: begin at this frame of the clip.
     """
-    if factor == 0:
+    if not isinstance(factor, Tensor) and factor == 0:
         return _repeated(generated, reference, first, progress)
     about: dict[str, Any] = {"stage": "demagnify", "first": first, "progress": progress}
     return magnify(generated, magnifier, alpha=factor, reference=reference, **about)
@@ -102,7 +115,7 @@ def demagnify_onto(
     magnifier: DisplacementMagnifier,
     *,
     to_portrait: Similarity,
-    factor: float,
+    factor: Factor,
     reference: int = 0,
     first: int = 0,
     progress: Progress = silent,
@@ -113,8 +126,12 @@ def demagnify_onto(
     picture's coordinates to the portrait's. Only motion is taken from the backbone, no pixel: the identity cannot
     change, and a factor of 0 gives back the portrait's own bits.
     """
-    if factor != 0:
-        check_alpha(factor, magnifier.alpha_range)
+    if isinstance(factor, Tensor):
+        factor = factor.to(generated.frame(reference))
+        check_mask(factor, generated, generated.frame(reference), what="map of factors")
+    for value in (factor.min(), factor.max()) if isinstance(factor, Tensor) else (factor,):
+        if value != 0:
+            check_alpha(float(value), magnifier.alpha_range)
     image = portrait[None].float()
     coefficients = spline_coefficients(image)
     height, width = portrait.shape[-2:]

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,10 +15,12 @@ from ...models.warp import border_window
 from ..clip import Clip, TensorClip
 from ..face.frame import frame_sources
 from ..face.guides import place_guides
-from ..measure import MotionCurve, compare, measure_clip, measure_fields
+from ..measure import MotionCurve, compare, measure_fields
+from ..measure.grid import face_grid
 from ..motion.animate import animate
 from ..motion.encoded import EncodedSources
 from ..motion.fitting import fitting
+from ..motion.loop import LocalGain, Rows, local_gain, tape
 from ..motion.magnify import estimator_of, magnify
 from .clips import FACE_PX, VIEW, Goal, Scenario, crop_view, driving_clip, framed
 from .faces import State
@@ -31,10 +34,12 @@ ARMS = (
     "frozen source",
     "direct",
     "direct, gain auto",
+    "direct, gain by region",
     "direct, gain fitted",
     "Mag only",
     "Mag, 1/alpha",
     "Mag + DeMag auto",
+    "Mag + DeMag by region",
     "Mag, gain fitted",
     "model space",
     "wrong factor",
@@ -56,6 +61,8 @@ class Driven:
     alpha: float
     gains: Mapping[str, float | None]
     """Measured by the closed loop for "direct" and "magnified"; None: it refused."""
+    factors: Mapping[str, Tensor | None]
+    """The same by place ``(h, w)``: what the closed loop with gain "regions" multiplies the fields with."""
 
 
 def alpha_for(peak_px: float, target_pct_face: float = TARGET_PCT_FACE) -> float:
@@ -77,6 +84,9 @@ class Prepared:
     """The clip along the pattern of its magnified version."""
     loud: MotionCurve
     """The magnified clip."""
+    quiet_fields: Tensor
+    """Fields of the clip ``(T, 2 x GRID x GRID)``, and of the magnified one, as the closed loop takes them."""
+    loud_fields: Tensor
 
 
 def prepare_scenario(
@@ -90,8 +100,10 @@ def prepare_scenario(
     magnified = TensorClip(torch.cat(list(magnify(view, magnifier, alpha=alpha))), view.rate, "magnified")
     estimator = estimator_of(magnifier)
     fields = torch.cat([estimator(view.frames[0], chunk) for chunk in view.chunks()])
-    loud = measure_clip(magnified, side.box_in_work, estimator=estimator_of(magnifier))
     box = side.box_in_work
+    taped = tape(magnified, box, estimator=estimator_of(magnifier))
+    loud, loud_fields = taped.curve, torch.from_numpy(np.concatenate(list(taped.fields.chunks()))).float()
+    taped.fields.close()
     return Prepared(
         direct=torch.cat(list(side.from_work(view).chunks())),
         magnified=torch.cat(list(side.from_work(magnified).chunks())),
@@ -99,6 +111,8 @@ def prepare_scenario(
         alone=measure_fields([fields], box=box, rate=view.rate),
         along=measure_fields([fields], box=box, rate=view.rate, along=loud),
         loud=loud,
+        quiet_fields=torch.from_numpy(face_grid(fields, box)).flatten(1),
+        loud_fields=loud_fields,
     )
 
 
@@ -112,7 +126,7 @@ def drive_scenario(
     made = {"direct": generated(backbone, portrait, direct), "magnified": generated(backbone, portrait, loud)}
     if "motion_strength" in backbone.guide_names:
         made["model"] = generated(backbone, portrait, loud, strength=1 / prepared.alpha)
-    estimator, side = estimator_of(magnifier), framed(backbone.framing)
+    estimator = estimator_of(magnifier)
     scale = FACE_PX / crop_view(backbone.framing).width_px
     fields, measured = {}, {}
     for name, clip in made.items():
@@ -121,20 +135,33 @@ def drive_scenario(
         fields[name][0] = 0
         measured[name] = found
 
-    def gain(name: str, original: MotionCurve, like: MotionCurve) -> float | None:
-        """As `magplus run` closes its loop; None where it would stop with an error."""
-        curve = measure_fields([measured[name]], box=side.box_in_crop, rate=rate, like=like)
-        found = compare(original, curve).gain
-        return found if found is not None and found > 0 else None
-
+    closed = {name: _closed(name, prepared, measured[name], backbone.framing) for name in ("direct", "magnified")}
     return Driven(
         fields=fields,
         alpha=prepared.alpha,
-        gains={
-            "direct": gain("direct", prepared.alone, prepared.alone),
-            "magnified": gain("magnified", prepared.along, prepared.loud),
-        },
+        gains={name: None if one is None else one.whole for name, one in closed.items()},
+        factors={name: None if one is None else one.factors(1 / one.whole) for name, one in closed.items()},
     )
+
+
+def _closed(name: str, prepared: Prepared, measured: Tensor, framing: Framing) -> LocalGain | None:
+    """The gain as `magplus run` closes its loop; None where it would stop with an error."""
+    original, like, driver = prepared.along, prepared.loud, prepared.loud_fields
+    if name == "direct":
+        original, like, driver = prepared.alone, prepared.alone, prepared.quiet_fields
+    box = framed(framing).box_in_crop
+    return local_gain(
+        compare(original, measure_fields([measured], box=box, rate=like.rate, like=like)),
+        original=_rows(prepared.quiet_fields),
+        driver=_rows(driver),
+        generated=_rows(torch.from_numpy(face_grid(measured, box)).flatten(1)),
+        box=box,
+        size=crop_view(framing).size,
+    )
+
+
+def _rows(fields: Tensor) -> Rows:
+    return Rows(fields.double().numpy())
 
 
 def generated(backbone: AnimationBackbone, portrait: Tensor, driver: Clip, *, strength: float = 1.0) -> TensorClip:
@@ -156,14 +183,20 @@ def results_of(driven: Driven, fitted: Mapping[str, float]) -> dict[str, Tensor 
         "frozen source": torch.zeros_like(direct),
         "direct": direct,
         "direct, gain auto": _over(direct, driven.gains["direct"]),
+        "direct, gain by region": _times(direct, driven.factors["direct"]),
         "direct, gain fitted": fitted["direct"] * direct,
         "Mag only": magnified,
         "Mag, 1/alpha": magnified / driven.alpha,
         "Mag + DeMag auto": auto,
+        "Mag + DeMag by region": _times(magnified, driven.factors["magnified"]),
         "Mag, gain fitted": fitted["magnified"] * magnified / driven.alpha,
         "model space": driven.fields.get("model"),
         "wrong factor": None if auto is None else WRONG * auto,
     }
+
+
+def _times(fields: Tensor, factors: Tensor | None) -> Tensor | None:
+    return None if factors is None else fields * factors
 
 
 def _over(fields: Tensor, gain: float | None) -> Tensor | None:

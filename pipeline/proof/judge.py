@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from torch import Tensor
@@ -18,7 +18,27 @@ COSINE_FROM = 0.9
 SPOT_PX = 0.05
 """A region's curve above it counts as a spot: half of the weakest motion of the proof."""
 SPOT_MS = 40.0
-RESAMPLES = 2000
+RESAMPLES, FIGURE_RESAMPLES = 2000, 400
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frames:
+    """One arm on one clip, frame by frame."""
+
+    errors_px: np.ndarray
+    motions_px: np.ndarray
+    """Mean end-point error, and mean length of the true motion, of each active frame ``(N,)``."""
+    found: np.ndarray
+    true: np.ndarray
+    """Both regions' curves, ``(2, T)``."""
+
+    def resampled(self, draw: np.random.Generator) -> tuple[float, float]:
+        """Error in parts of the motion, and mean gain, of as many frames, drawn with replacement."""
+        active = draw.integers(0, len(self.errors_px), len(self.errors_px))
+        error = self.errors_px[active].mean() / self.motions_px[active].mean()
+        chosen = draw.integers(0, self.true.shape[1], self.true.shape[1])
+        gains = [_gain(found[chosen], true[chosen]) for found, true in zip(self.found, self.true, strict=True)]
+        return float(error), float(np.mean(gains))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +55,8 @@ class Score:
     lags_frames: tuple[float, float]
     leak_px: float
     """RMS error on the face where neither action moves anything."""
+    frames: Frames = field(repr=False, compare=False)
+    """What the figures are made of, for their intervals."""
 
     @property
     def good(self) -> bool:
@@ -48,7 +70,8 @@ class Score:
 
     def report(self) -> dict[str, object]:
         """For ``json.dumps``."""
-        return {**asdict(self), "good": self.good}
+        numbers = {name: value for name, value in asdict(self).items() if name != "frames"}
+        return {**numbers, "good": self.good}
 
 
 def judge(found: Tensor, goal: Goal) -> Score:
@@ -65,6 +88,12 @@ def judge(found: Tensor, goal: Goal) -> Score:
         gains=(_gain(*pairs[0]), _gain(*pairs[1])),
         lags_frames=(_lag(*pairs[0]), _lag(*pairs[1])),
         leak_px=float(error.square().sum(1)[goal.active][:, goal.still].mean().sqrt()),
+        frames=Frames(
+            errors_px=inside.mean(1).double().numpy(),
+            motions_px=truth.norm(dim=1)[goal.active][:, goal.moving].mean(1).double().numpy(),
+            found=np.stack([pair[0] for pair in pairs]),
+            true=np.stack([pair[1] for pair in pairs]),
+        ),
     )
 
 
@@ -123,3 +152,33 @@ def interval(differences: Sequence[float], *, seed: int = 0) -> tuple[float, flo
     draw = np.random.default_rng(seed).integers(0, len(values), (RESAMPLES, len(values)))
     low, high = np.percentile(values[draw].mean(1), [2.5, 97.5])
     return float(values.mean()), float(low), float(high)
+
+
+def mean_intervals(clips: Sequence[Frames], *, seed: int = 0) -> tuple[tuple[float, float], tuple[float, float]]:
+    """95 % bootstrap intervals of the mean error in parts of the motion, and of the mean gain.
+
+    Clips are drawn with replacement, and frames within each: few clips of one size say little about others.
+    """
+    draw = np.random.default_rng(seed)
+    means = np.empty((FIGURE_RESAMPLES, 2))
+    for k in range(FIGURE_RESAMPLES):
+        chosen = draw.integers(0, len(clips), len(clips))
+        means[k] = np.mean([clips[i].resampled(draw) for i in chosen], axis=0)
+    low, high = np.percentile(means, [2.5, 97.5], axis=0)
+    return (float(low[0]), float(high[0])), (float(low[1]), float(high[1]))
+
+
+def rate_interval(count: int) -> tuple[float, float]:
+    """Exact 95 % limits (Garwood) of the mean of a Poisson count; the lower one of no event is 0."""
+
+    def at_most(k: int, mean: float) -> float:
+        return math.fsum(math.exp(j * math.log(mean) - mean - math.lgamma(j + 1)) for j in range(k + 1))
+
+    def solve(k: int, chance: float) -> float:
+        low, high = 1e-9, 10.0 * (k + 3)
+        for _ in range(80):
+            middle = (low + high) / 2
+            low, high = (middle, high) if at_most(k, middle) > chance else (low, middle)
+        return (low + high) / 2
+
+    return (solve(count - 1, 0.975) if count else 0.0), solve(count, 0.025)

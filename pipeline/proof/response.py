@@ -29,6 +29,7 @@ from ..render.loglog import COLOURS, Line, LogPanel, draw_log_panels
 from .arms import ALPHA_MOST, TARGET_PCT_FACE, generated
 from .clips import VIEW, crop_view, framed
 from .faces import ACTIONS, Face, State
+from .judge import interval
 
 CPU = torch.device("cpu")
 RESPONSE = 0x4E59
@@ -54,16 +55,36 @@ INPUTS_PCT = sizes_pct(STEPS)
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What came out for one size of motion in one region, a mean over the faces; percent of the face width."""
+    """What came out for one size of motion in one region, by face; percent of the face width."""
 
     region: str
     through: str
     """``direct``, or ``magplus``: magnified to the target, and the result scaled back by 1 / alpha."""
     input_pct: float
-    output_pct: float
+    outputs_pct: Sequence[float]
     """Along the true motion."""
-    error: float
+    errors: Sequence[float]
     """RMS error of the field on the head, in parts of the true one."""
+
+    @property
+    def output_pct(self) -> float:
+        """Mean over the faces."""
+        return _mean(self.outputs_pct)
+
+    @property
+    def error(self) -> float:
+        """Mean over the faces."""
+        return _mean(self.errors)
+
+    def report(self) -> dict[str, Any]:
+        """Means, and their 95 % bootstrap intervals over the faces."""
+        return {
+            "input_pct": self.input_pct,
+            "output_pct": self.output_pct,
+            "output_interval_pct": interval(self.outputs_pct)[1:],
+            "error": self.error,
+            "error_interval": interval(self.errors)[1:],
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,10 +144,7 @@ class Response:
                     "answers_from_pct_face": self.answers_from(region),
                     "saturates_at_pct_face": self.saturates_at(region),
                     **{
-                        through: [
-                            {"input_pct": a.input_pct, "output_pct": a.output_pct, "error": a.error}
-                            for a in self.curve(region, through)
-                        ]
+                        through: [answer.report() for answer in self.curve(region, through)]
                         for through in ("direct", "magplus")
                     },
                 }
@@ -171,9 +189,7 @@ def measure_response(
         backbone=backbone.name,
         target_pct=target_pct,
         answers=[
-            Answer(
-                region=r, through=t, input_pct=s, output_pct=_mean([o for o, _ in v]), error=_mean([e for _, e in v])
-            )
+            Answer(region=r, through=t, input_pct=s, outputs_pct=[o for o, _ in v], errors=[e for _, e in v])
             for (r, t, s), v in found.items()
         ],
         floor_pct={region: _mean(values) for region, values in floors.items()},
@@ -243,10 +259,13 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def response_picture(response: Response) -> Image.Image:
-    """Output over input and error over input, log-log: directly driven, and through MagPlus - DeMagPlus."""
+    """Output over input and error over input, log-log: directly driven, and through MagPlus - DeMagPlus.
+
+    Bars are 95 % intervals from faces drawn with replacement; of two faces they span both.
+    """
     panels = []
     for through, title in (("direct", "driven directly"), ("magplus", "MagPlus, generator, 1/alpha")):
-        lines = [_diagonal(), *_lines(response, through, "output_pct")]
+        lines = [_diagonal(), *_lines(response, through, "outputs_pct")]
         if through == "direct":
             floor = max(response.floor_pct.values())
             at = np.array([INPUTS_PCT[0], INPUTS_PCT[-1]])
@@ -257,7 +276,7 @@ def response_picture(response: Response) -> Image.Image:
             )
         )
     for through, title in (("direct", "error, driven directly"), ("magplus", "error, MagPlus, 1/alpha")):
-        lines = _lines(response, through, "error")
+        lines = _lines(response, through, "errors")
         panels.append(
             LogPanel(title=title, across="input, % of face", up="error / motion", x=(0.02, 10), y=(0.2, 2), lines=lines)
         )
@@ -269,8 +288,9 @@ def _lines(response: Response, through: str, what: str) -> list[Line]:
     lines = []
     for colour, region in zip(COLOURS, response.floor_pct, strict=False):
         curve = response.curve(region, through)
-        at, values = (np.array([getattr(a, name) for a in curve]) for name in ("input_pct", what))
-        lines.append(Line(label=region, at=at, values=values, colour=colour))
+        at = np.array([answer.input_pct for answer in curve])
+        values, low, high = np.array([interval(getattr(answer, what)) for answer in curve]).T
+        lines.append(Line(label=region, at=at, values=values, colour=colour, low=low, high=high))
     return lines
 
 

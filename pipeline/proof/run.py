@@ -24,14 +24,16 @@ from ..outputs import write_text
 from ..progress import Progress, silent
 from .arms import ARMS, Driven, Prepared, drive_scenario, fitted_factors, prepare_scenario, results_of
 from .clips import Goal, Scenario, goal_of, scenarios
-from .judge import Score, interval, judge, spots
+from .judge import Score, interval, judge, mean_intervals, rate_interval, spots
 
 WEAK_PX = 0.5
 """Where the target for the error applies: peaks up to and with it."""
-AGAINST = "direct, gain auto"
-CLAIM = "Mag + DeMag auto"
 PAIRED = (
     ("direct, gain auto", "Mag + DeMag auto"),
+    ("direct, gain by region", "Mag + DeMag by region"),
+    ("direct, gain auto", "Mag + DeMag by region"),
+    ("Mag + DeMag auto", "Mag + DeMag by region"),
+    ("direct, gain auto", "direct, gain by region"),
     ("direct, gain fitted", "Mag, gain fitted"),
     ("direct, gain fitted", "Mag + DeMag auto"),
     ("direct", "Mag, 1/alpha"),
@@ -50,13 +52,27 @@ class Judged:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Watched:
+    """False spots: how many, in how many minutes of two regions."""
+
+    count: int
+    minutes: float
+
+    def report(self) -> dict[str, float | int]:
+        """Rate with its exact 95 % limits, as if spots came independently."""
+        low, high = rate_interval(self.count)
+        rates = {"per_minute": self.count, "low": low, "high": high}
+        return {"spots": self.count, "minutes": self.minutes, **{n: v / self.minutes for n, v in rates.items()}}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Proof:
     """All about one generator."""
 
     backbone: str
     fitted: Mapping[str, float]
     judged: Sequence[Judged]
-    spots_per_minute: Mapping[str, Mapping[str, float]]
+    spots: Mapping[str, Mapping[str, Watched]]
     """By null control and arm."""
 
 
@@ -81,7 +97,7 @@ def prove(
         backbone=backbone.name,
         fitted=fitted,
         judged=[_judged(*run, fitted) for run in runs if run[0].part == "score"],
-        spots_per_minute=_false_spots(runs, fitted),
+        spots=_false_spots(runs, fitted),
     )
 
 
@@ -128,8 +144,8 @@ def _judged(scenario: Scenario, driven: Driven, goal: Goal, fitted: Mapping[str,
 
 def _false_spots(
     runs: Sequence[tuple[Scenario, Driven, Goal]], fitted: Mapping[str, float]
-) -> dict[str, dict[str, float]]:
-    """Spots per minute of two regions where nothing should move: still clips, and regions that a clip leaves alone."""
+) -> dict[str, dict[str, Watched]]:
+    """Spots of two regions where nothing should move: still clips, and regions that a clip leaves alone."""
     tests: list[tuple[str, Scenario, Driven, Goal, list[int]]] = []
     moving = [
         run for run in runs if run[0].condition == "noise" and run[0].part == "score" and run[0].peak_px >= WEAK_PX
@@ -142,14 +158,15 @@ def _false_spots(
             free = [k for k in (0, 1) if not (goal.regions[k] & own.moving).any()]
             if free and other.count == scenario.count:
                 tests.append(("wrong driver", scenario, driven, goal, free))
-    found: dict[str, dict[str, list[float]]] = {}
+    found: dict[str, dict[str, Watched]] = {}
     for name, scenario, driven, goal, regions in tests:
         for arm, fields in results_of(driven, fitted).items():
             if fields is not None:
                 minutes = len(regions) / 2 * scenario.count / scenario.rate / 60
-                rate = spots(fields, goal, 1000 / scenario.rate, regions) / minutes
-                found.setdefault(name, {}).setdefault(arm, []).append(rate)
-    return {name: {arm: math.fsum(v) / len(v) for arm, v in arms.items()} for name, arms in found.items()}
+                before = found.setdefault(name, {}).get(arm, Watched(count=0, minutes=0.0))
+                count = before.count + spots(fields, goal, 1000 / scenario.rate, regions)
+                found[name][arm] = Watched(count=count, minutes=before.minutes + minutes)
+    return found
 
 
 def report(proof: Proof) -> dict[str, Any]:
@@ -159,7 +176,8 @@ def report(proof: Proof) -> dict[str, Any]:
         "fitted_factors": dict(proof.fitted),
         "summary": {c: {arm: summary(proof, arm, c) for arm in ARMS} for c in conditions(proof)},
         "paired_weak": {f"{b} - {a}": paired(proof, a, b) for a, b in PAIRED},
-        "false_spots_per_minute": {k: dict(v) for k, v in proof.spots_per_minute.items()},
+        "false_spots": {k: {arm: one.report() for arm, one in v.items()} for k, v in proof.spots.items()},
+        "curves": {arm: curve(proof, arm) for arm in ARMS},
         "clips": [
             {
                 "name": one.scenario.name,
@@ -230,6 +248,33 @@ def paired(proof: Proof, first: str, second: str) -> dict[str, float | int] | No
         return None
     mean, low, high = interval(differences)
     return {"clips": len(differences), "mean": mean, "low": low, "high": high}
+
+
+def curve(proof: Proof, arm: str) -> list[dict[str, Any]]:
+    """Mean error and gain by size of the motion on the clips with plain noise, with 95 % intervals, for the figure.
+
+    Where the arm gave nothing, a frozen picture counts; an arm that a generator does not have has no curve.
+    """
+    clips = [one for one in proof.judged if one.scenario.condition == "noise"]
+    if arm == "model space" and not all(one.scores[arm] for one in clips):
+        return []
+    points = []
+    for peak in sorted({one.scenario.peak_px for one in clips}):
+        scores = []
+        for one in clips:
+            frozen = one.scores["frozen source"]
+            if one.scenario.peak_px == peak and frozen is not None:
+                scores.append((one.scores[arm] or frozen, frozen.motion_px))
+        error, gain = mean_intervals([score.frames for score, _ in scores])
+        points.append(
+            {
+                "peak_px": peak,
+                "clips": len(scores),
+                "error": {"mean": _mean([s.error_px / m for s, m in scores]), "low": error[0], "high": error[1]},
+                "gain": {"mean": _mean([g for s, _ in scores for g in s.gains]), "low": gain[0], "high": gain[1]},
+            }
+        )
+    return points
 
 
 def _mean(values: Sequence[float]) -> float:

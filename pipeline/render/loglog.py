@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .canvas import INK, Canvas, Colour, text_width
+from .canvas import INK, Canvas, Colour, Point, text_width
 
 Values = NDArray[np.float64]
 
@@ -19,8 +19,11 @@ FONT_PX, TITLE_PX = 15, 20
 GRID: Colour = (228, 228, 228)
 MARGINS = (70, 54, 16, 48)
 """Left, top, right, bottom, in px."""
+BAR_PX = 2.5
+"""Between the bars of two lines at one place."""
 COLOURS: tuple[Colour, ...] = (
     (0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233), (150, 120, 0), (90, 90, 90),
+    (230, 159, 0),
 )  # fmt: skip
 
 
@@ -33,6 +36,9 @@ class Line:
     values: Values
     colour: Colour
     width: float = 2.5
+    low: Values | None = None
+    high: Values | None = None
+    """Both ends of an interval about each value, drawn as a bar."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +104,8 @@ def _draw(canvas: Canvas, panel: LogPanel, left: float, top: float, size: tuple[
         y = place(panel.x[0], value)[1]
         canvas.line([(x0, y), (x1, y)], GRID)
         canvas.text(x0 - 6, y, f"{value:g}", size=FONT_PX, anchor="rm")
-    for line in panel.lines:
+    for k, line in enumerate(panel.lines):
+        _draw_bars(canvas, line, place, aside=(k - (len(panel.lines) - 1) / 2) * BAR_PX)
         run: list[tuple[float, float]] = []
         for at, value in zip(line.at, line.values, strict=True):
             if value > 0 and math.isfinite(value):
@@ -111,6 +118,17 @@ def _draw(canvas: Canvas, panel: LogPanel, left: float, top: float, size: tuple[
     canvas.text((x0 + x1) / 2, top + 8, panel.title, size=FONT_PX + 1, anchor="ma")
     canvas.text(left + 8, top + 30, panel.up, size=FONT_PX)
     canvas.text(x1, y1 + 26, panel.across, size=FONT_PX, anchor="ra")
+
+
+def _draw_bars(canvas: Canvas, line: Line, place: Callable[[float, float], Point], *, aside: float) -> None:
+    """Intervals as thin bars, those of different lines beside each other."""
+    if line.low is None or line.high is None:
+        return
+    for at, low, high in zip(line.at, line.low, line.high, strict=True):
+        if not (math.isfinite(high) and high > 0):
+            continue
+        (x, bottom), (_, top) = place(float(at), max(float(low), 1e-9)), place(float(at), float(high))
+        canvas.line([(x + aside, bottom), (x + aside, top)], line.colour, width=1.2)
 
 
 def _decades(low: float, high: float) -> list[float]:

@@ -64,6 +64,23 @@ def test_run_writes_everything_and_keeps_the_motion(folder, tmp_path, capfd):
     assert "restored" in capfd.readouterr().out
 
 
+def test_the_gain_of_each_part_is_told_and_undone(folder, tmp_path, capfd):
+    boxes = ["--driver-box", BOX, "--source-box", "20,20,50,60"]
+    words = ["run", "--driver", folder / "driver.mkv", "--source", folder / "portrait.png", *boxes, "--alpha", "6"]
+    assert main([str(word) for word in [*words, "--gain", "regions", "--out", tmp_path / "restored.mkv"]]) == 0
+    report = json.loads((tmp_path / "restored.report.json").read_text())
+    gains = report["gain_by_region"]
+    assert set(gains) == {"brows", "eyes", "nose", "cheeks", "mouth", "chin"}
+    assert all(4 < gain < 9 for gain in gains.values()), "the generator is linear: 6 in all parts"
+    assert report["against_input"]["restored"]["gain"] == pytest.approx(1, rel=0.1)
+    assert "by region, from gains brows" in capfd.readouterr().out
+    small = tmp_path / "small.npy"
+    words = ["demagnify", "--in", tmp_path / "restored.mkv", "--like", folder / "driver.mkv", "--gain", "regions"]
+    words += ["--like-box", BOX, "--generated-box", "20,20,50,60", "--intensity", "0.5", "--out", small]
+    assert main([str(word) for word in words]) == 0
+    assert "mouth" in json.loads((tmp_path / "small.npy.json").read_text())["settings"]["gain_by_region"]
+
+
 def test_the_stages_one_by_one_give_what_run_gives(folder, tmp_path):
     run = ["run", "--driver", folder / "driver.mkv", "--source", folder / "portrait.png", "--alpha", "5"]
     run += ["--pixels", "generated", "--out", tmp_path / "run.npy"]

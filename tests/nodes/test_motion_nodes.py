@@ -192,6 +192,19 @@ def test_de_magnify_closes_the_loop(pack, small, portrait, chain):
     assert plot.shape[-1] == 3
 
 
+def test_a_linear_generator_passes_on_all_parts_alike(pack, small, portrait, chain):
+    """Then a gain for each part is the whole face's, and intensity 0 is still the portrait itself."""
+    given = {"generated": chain["frames"], "original": small, "magnified": chain["magnified"], "crop": chain["crop"]}
+    given |= {"portrait": portrait, "pixels": "source"}
+    one, factor, gain, _ = pack.run("MagPlusDemagnify", **given)
+    parts, *same, _ = pack.run("MagPlusDemagnify", **given, gain="regions")
+    assert same == [factor, gain]
+    assert not torch.equal(parts, one), "it is measured by place"
+    assert (parts - one).abs().max() < 0.1 * (one - one[:1]).abs().max()
+    still = pack.run("MagPlusDemagnify", **given, gain="regions", intensity=0.0)[0]
+    assert torch.equal(still, portrait.expand_as(still))
+
+
 def test_intensity_nought_gives_the_portraits_own_bits(pack, portrait, chain):
     given = {"generated": chain["frames"], "factor_mode": "number", "alpha": 8.0, "intensity": 0.0}
     to_source = {"pixels": "source", "crop": chain["crop"], "portrait": portrait}

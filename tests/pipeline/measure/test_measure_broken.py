@@ -7,10 +7,11 @@ import torch
 from magplus.models.geometry import FaceBox
 from magplus.models.registry import load_magnifier
 from magplus.pipeline.clip import TensorClip
-from magplus.pipeline.measure import compare, measure_clip
+from magplus.pipeline.measure import compare, dense_displacement, measure_clip
 from magplus.pipeline.measure.stages import examine_stages
 from magplus.pipeline.motion.auto import calibrate
 from magplus.pipeline.motion.calibrate import Target
+from magplus.pipeline.motion.loop import close_loop
 
 SIZE = (96, 96)
 BOX = FaceBox(cx=48.0, cy=48.0, width=72.0, height=78.0)
@@ -129,3 +130,18 @@ def test_left_out_frames_are_found_at_another_rate():
     assert curves[1].left_out == (20,)
     assert compare(*curves).left_out == (10,)
     assert compare(curves[1], curves[0]).left_out == (20,)
+
+
+def test_gains_by_place_are_those_without_the_fault(clips):
+    """The loop that de-magnification closes part by part regresses the fields themselves."""
+    small, large = (TensorClip(frames) for frames in clips)
+    torn = TensorClip(faulty(clips[1], "another scene"))
+    boxes = {"input": BOX, "generated": BOX}
+    fine, mended = (
+        close_loop(
+            {"input": small, "generated": result}, boxes, gain="regions", estimator=dense_displacement
+        ).local.by_region()["brows"]
+        for result in (large, torn)
+    )
+    assert fine == pytest.approx(FACTOR, rel=0.1)
+    assert mended == pytest.approx(fine, rel=0.05)

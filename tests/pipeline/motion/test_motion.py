@@ -16,7 +16,7 @@ from magplus.models.lkmag import arch
 from magplus.pipeline.clip import TensorClip
 from magplus.pipeline.measure import compare, measure_clip
 from magplus.pipeline.motion.animate import animate, resolve_reference
-from magplus.pipeline.motion.auto import Evidence, choose, measured_gain
+from magplus.pipeline.motion.auto import Evidence, choose, measured_loop
 from magplus.pipeline.motion.calibrate import choose_alpha
 from magplus.pipeline.motion.demagnify import demagnify, demagnify_onto, factor_for
 from magplus.pipeline.motion.encoded import EncodedSources
@@ -115,7 +115,7 @@ def test_a_magnifier_without_displacement_is_measured_for(clip, caplog):
     assert alpha == choose(clip, BOX, magnifier=seeing, target_pct_face=3.0)
     assert caplog.text.count("blind tells no displacement: the built-in magnifier measures") == 1
     large = joined(magnify(clip, blind, alpha=6))
-    gains = [measured_gain(large, m, Evidence(original=clip), None).gain for m in (blind, seeing)]
+    gains = [measured_loop(large, m, Evidence(original=clip), None).face.gain for m in (blind, seeing)]
     assert gains[0] == gains[1] == pytest.approx(6, rel=0.05)
 
 

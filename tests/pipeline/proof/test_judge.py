@@ -7,7 +7,7 @@ import torch
 from magplus.models.keyface.backbone import FRAMING
 from magplus.pipeline.proof.arms import ARMS, Driven, fitted_factors, results_of
 from magplus.pipeline.proof.clips import Scenario, driving_clip, goal_of
-from magplus.pipeline.proof.judge import interval, judge, spots
+from magplus.pipeline.proof.judge import interval, judge, mean_intervals, rate_interval, spots
 
 SCENARIO = Scenario(name="test", part="score", pair=7, actions=("brows", "mouth left"), peak_px=0.5)
 
@@ -60,14 +60,16 @@ def test_gains_are_fitted_and_a_wrong_factor_of_the_arms_fails(goal):
         fields={"direct": 0.5 * goal.fields, "magnified": 4.0 * goal.fields},
         alpha=8.0,
         gains={"direct": None, "magnified": 4.0},
+        factors={"direct": None, "magnified": torch.full(goal.moving.shape, 0.25)},
     )
     fitted = fitted_factors([(driven, goal)])
     assert fitted == pytest.approx({"direct": 2.0, "magnified": 2.0})
     results = results_of(driven, fitted)
     assert tuple(results) == ARMS
     passed = {arm for arm, found in results.items() if found is not None and judge(found, goal).good}
-    assert passed == {"direct, gain fitted", "Mag + DeMag auto", "Mag, gain fitted"}
+    assert passed == {"direct, gain fitted", "Mag + DeMag auto", "Mag + DeMag by region", "Mag, gain fitted"}
     assert results["direct, gain auto"] is None, "a loop that refuses gives nothing"
+    assert results["direct, gain by region"] is None
 
 
 def test_spots_are_counted_where_something_moves(goal):
@@ -79,6 +81,25 @@ def test_the_interval_holds_the_mean_and_tells_differences_from_none():
     mean, low, high = interval([-0.2, -0.1, -0.3, -0.2])
     assert low < mean < high < 0
     assert interval([0.1, -0.1])[1] <= 0 <= interval([0.1, -0.1])[2]
+
+
+def test_intervals_of_the_figure_hold_the_mean_and_grow_with_the_spread(goal):
+    noise = torch.randn(goal.fields.shape, generator=torch.Generator().manual_seed(0))
+    calm, wild = (judge(0.8 * goal.fields + size * noise, goal) for size in (0.01, 0.2))
+    error, gain = mean_intervals([calm.frames])
+    assert error[0] < calm.error_px / calm.motion_px < error[1]
+    assert gain[0] <= 0.8 + 0.01 and gain[1] >= 0.8 - 0.01 and gain[1] - gain[0] < 0.05
+    both = mean_intervals([calm.frames, wild.frames])[0]
+    assert both[1] - both[0] > 3 * (error[1] - error[0])
+    still = mean_intervals([judge(torch.zeros_like(goal.fields), goal).frames])[0]
+    assert still == pytest.approx((1, 1)), "a frozen picture misses all of the motion, in every frame"
+    assert "frames" not in calm.report()
+
+
+def test_the_limits_of_a_count_are_exact():
+    """Tables of Poisson limits: 0 events 0 .. 3.689, 1 event 0.0253 .. 5.572, 10 events 4.795 .. 18.39."""
+    for count, low, high in ((0, 0.0, 3.689), (1, 0.0253, 5.572), (10, 4.795, 18.39)):
+        assert rate_interval(count) == pytest.approx((low, high), rel=1e-3)
 
 
 def test_a_clip_has_noise_its_rate_and_two_events():

@@ -35,6 +35,11 @@ def test_a_small_proof_judges_all_arms_and_refuses_the_wrong_factor(parts, monke
     assert arms["frozen source"]["error_px"] == pytest.approx(arms["frozen source"]["motion_px"])
     assert arms["Mag only"]["error_px"] > 2 * arms["frozen source"]["error_px"]
     assert arms["Mag, 1/alpha"]["cosine"] > 0.7
+    for arm in ("direct, gain by region", "Mag + DeMag by region"):
+        assert arms[arm]["error_px"] < 2 * arms["frozen source"]["error_px"]
+    (point,) = numbers["curves"]["Mag + DeMag by region"]
+    assert point["error"]["low"] <= point["error"]["mean"] <= point["error"]["high"]
+    assert point["gain"]["mean"] == pytest.approx(sum(arms["Mag + DeMag by region"]["gains"]) / 2)
     assert not any(arms[arm] and arms[arm]["good"] for arm in ("wrong factor", "frozen source", "Mag only"))
     # A second run does nothing anew.
     monkeypatch.setattr(run, "prepare_scenario", None)
@@ -65,6 +70,8 @@ def test_a_response_grows_with_the_motion_and_says_where():
     report = found.report()
     assert report["recommended_target_pct_face"] in (0.2, 4.0)
     assert 0 < report["regions"]["mouth"]["noise_floor_pct_face"] < 0.5
+    answer = report["regions"]["mouth"]["direct"][0]
+    assert answer["output_interval_pct"] == (answer["output_pct"],) * 2, "of one face there is no spread to show"
     assert response_picture(found).size[0] > 1000
 
 
