@@ -33,10 +33,13 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         for which in (signal.SIGINT, signal.SIGTERM):
             signal.signal(which, cancel)
-        from .main import run  # noqa: PLC0415 - loads torch, which takes a second
+        from .commands import run  # noqa: PLC0415 - loads torch, which takes a second
 
         cancel.check()
         return run(words)
-    except KeyboardInterrupt:
+    except BaseException as error:
+        # A library that is stopped while it is imported may say something else, numpy an ImportError.
+        if not cancel.asked and not isinstance(error, KeyboardInterrupt):
+            raise
         sys.stderr.write("\nmagplus: cancelled, nothing was written.\n")
         return CANCELLED

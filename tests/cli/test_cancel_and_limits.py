@@ -10,6 +10,7 @@ from fractions import Fraction
 import pytest
 import synth
 import torch
+from magplus.pipeline.cli import commands, main
 from magplus.pipeline.media import FFV1_8BIT, ClipWriter, open_clip
 
 CODE = """
@@ -55,6 +56,23 @@ def test_cancelling_leaves_nothing(root, clips, tmp_path, after_s, which):
     if process.returncode != -which:  # the very first moment of the interpreter, before any line of ours
         assert process.returncode == 130 and "cancelled" in error and "Traceback" not in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_that_says_something_else_when_stopped_is_cancelled_too(monkeypatch, capsys):
+    def run(_):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise ImportError("importing failed") from None
+
+    before = {which: signal.getsignal(which) for which in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(commands, "run", run)
+    try:
+        assert main([]) == 130
+    finally:
+        for which, handler in before.items():
+            signal.signal(which, handler)
+    assert "cancelled" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("limit", [20_000, 400_000])
