@@ -12,17 +12,23 @@ CANCELLED = 130
 
 
 class Cancel:
-    """Remembers that the user asked to stop: a library may swallow the exception, as some do while being imported."""
+    """The user asked to stop.
+
+    While libraries are loaded that is remembered only: stopped there, numpy makes an ImportError of it, and torch's
+    compiled part aborts the process. Afterwards it is raised at once.
+    """
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked, self.loading = False, True
 
     def __call__(self, _: int, __: FrameType | None) -> None:
         self.asked = True
-        self.check()
+        if not self.loading:
+            raise KeyboardInterrupt
 
-    def check(self) -> None:
-        """Stop if asked."""
+    def loaded(self) -> None:
+        """From here on a request to stop is raised, one that was remembered at once."""
+        self.loading = False
         if self.asked:
             raise KeyboardInterrupt
 
@@ -35,10 +41,10 @@ def main(words: Sequence[str] | None = None) -> int:
             signal.signal(which, cancel)
         from .commands import run  # noqa: PLC0415 - loads torch, which takes a second
 
-        cancel.check()
+        cancel.loaded()
         return run(words)
     except BaseException as error:
-        # A library that is stopped while it is imported may say something else, numpy an ImportError.
+        # A library that is loaded later may make another error of it.
         if not cancel.asked and not isinstance(error, KeyboardInterrupt):
             raise
         sys.stderr.write("\nmagplus: cancelled, nothing was written.\n")
