@@ -114,6 +114,7 @@ class CalibrateStrength(io.ComfyNode):  # type: ignore[misc]
                 clip, box, magnifier=convert.magnifier_of(magnifier), target=target, reference=reference_index,
                 estimator=by, progress=progress,
             )  # fmt: skip
+        host.say(chosen.reason)
         plot = convert.to_picture(plot_curves([("clip", curve)], title=f"alpha {chosen.alpha:.3g}", width=720))
         told = {"alpha": chosen.alpha, "reason": chosen.reason, "target_pct_face": target.pct_face}
         told |= {"target_from": target.origin, "estimator": by.name if by else "the magnifier"}

@@ -157,4 +157,6 @@ class DemagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                 progress=progress,
             )
             images = convert.to_images(found.chunks, len(generated))
+        by_place = "" if found.local is None else f" By region: {found.local}."
+        host.say(f"Gain {found.gain:.4g}: motion times {found.factor:.4g}.{by_place}")
         return io.NodeOutput(with_reference(images, reference_index), found.factor, found.gain, box_wire(found.box))

@@ -180,6 +180,19 @@ class Reporter:
         self._bar.update_absolute(done, total, ("JPEG", picture, None) if picture else None)
 
 
+def say(text: str) -> None:
+    """Show a text in the node that is running, until it runs again or the page is loaded anew."""
+    if not IN_COMFYUI:
+        return
+    from comfy_execution.utils import get_executing_context  # type: ignore[import-not-found] # noqa: PLC0415
+
+    context = get_executing_context()
+    if context is not None:  # a server runs the node
+        from server import PromptServer  # type: ignore[import-not-found] # noqa: PLC0415
+
+        PromptServer.instance.send_progress_text(text, context.node_id)
+
+
 def small_picture(frame: Tensor) -> Image.Image:
     """A frame ``(3, H, W)`` for looking only, at most about PREVIEW_PX a side."""
     step = max(1, -(-max(frame.shape[-2:]) // PREVIEW_PX))

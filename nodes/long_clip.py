@@ -151,6 +151,7 @@ class LongClip(io.ComfyNode):  # type: ignore[misc]
             sound = file.audio if master.kind == "video" else None
             count = work.deliver(target, format=master, audio=sound, record=record, **about)
         report = _report(target.name, count, file, work.told)
+        host.say(report)
         return io.NodeOutput(str(target), report, ui={"text": (report,)})
 
 

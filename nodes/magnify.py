@@ -136,5 +136,7 @@ class MagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                 chunks = magnify(clip, alpha=used, mask=at, band=band, watch=gauge, progress=progress, **limits)
                 frames = convert.to_images(chunks, len(images))
                 told = gauge.told(warn=alpha_mode == "number" or alpha_map is not None)
+        text = f"alpha {alpha:.4g}. {told or ''}".rstrip()
+        host.say(text)
         out = with_reference(frames, reference_index), float(alpha), reference_index, box_wire(box)
-        return io.NodeOutput(*out, ui={"text": (f"alpha {alpha:.4g}. {told or ''}".rstrip(),)})
+        return io.NodeOutput(*out, ui={"text": (text,)})

@@ -90,5 +90,6 @@ class SaveVideo(io.ComfyNode):  # type: ignore[misc]
                 reference=reference_index if check_preview else None,
                 progress=progress,
             )
+        host.say(saved.report)
         shown = ui.PreviewVideo([ui.SavedResult(saved.preview.name, place.subfolder, io.FolderType.output)])
         return io.NodeOutput(saved.report, str(saved.master), ui={**shown.as_dict(), "text": (saved.report,)})

@@ -190,7 +190,7 @@ class _WebSocket:
         self._socket.sendall(bytes([0x81, 0x80 | len(text)]) + mask + masked)
 
     def __iter__(self):
-        """(type, data) of each message; a running picture as ("preview", {"node", "bytes"})."""
+        """(type, data) of each message; pictures as ("preview", {"node", "bytes"}), words as ("text", ...)."""
         while True:
             first, second = self._file.read(2)
             size = second & 0x7F
@@ -206,5 +206,8 @@ class _WebSocket:
                 length = int.from_bytes(body[4:8], "big")
                 header = json.loads(body[8 : 8 + length])
                 yield "preview", {"node": header.get("node_id"), "bytes": body[8 + length :]}
+            elif first & 0x0F == 2 and int.from_bytes(body[:4], "big") == 3:
+                length = int.from_bytes(body[4:8], "big")
+                yield "text", {"node": body[8 : 8 + length].decode(), "text": body[8 + length :].decode()}
             elif first & 0x0F == 8:
                 raise ConnectionError("the server closed the connection")

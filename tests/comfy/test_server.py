@@ -54,6 +54,8 @@ def test_progress_ticks_per_frame_and_shows_pictures(comfy):
     assert ticks[-1] == (20, 20) and len(ticks) >= 5 and ticks == sorted(ticks)
     pictures = [data["bytes"] for data in run.of("preview") if data["node"] == "2"]
     assert pictures and all(picture[:2] == b"\xff\xd8" for picture in pictures)
+    (said,) = [data["text"] for data in run.of("text") if data["node"] == "2"]
+    assert said.startswith("alpha 4. Peak motion ") and "noise floor" in said
 
 
 def test_what_a_user_did_wrong_is_told_in_our_words(comfy):
