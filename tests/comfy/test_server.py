@@ -24,8 +24,9 @@ def test_every_node_is_there_with_a_help_page(comfy):
     info = comfy.get("/object_info")
     assert {name for name in info if name.startswith("MagPlus")} == IDS
     for name in IDS:
-        status, size = comfy.status_of(f"/extensions/{PACK}/docs/{name}.md")
-        assert (status, size > 100) == (200, True), name
+        for kind in ("md", "jpg"):
+            status, size = comfy.status_of(f"/extensions/{PACK}/docs/{name}.{kind}")
+            assert (status, size > 100) == (200, True), name
 
 
 def test_templates_are_listed_with_a_picture_each(comfy, root):

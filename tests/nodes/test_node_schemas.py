@@ -78,6 +78,7 @@ def test_every_node_has_a_help_page_that_names_its_inputs(standalone, root):
         page = (root / "web" / "docs" / f"{name}.md").read_text()
         missing = [i["id"] for i in about["inputs"] if f"`{shown(i['id'])}`" not in page]
         assert not missing, f"{name}: {missing}"
+        assert f"![The node]({name}.jpg)" in page and (root / "web" / "docs" / f"{name}.jpg").is_file(), name
 
 
 def shown(name: str) -> str:
