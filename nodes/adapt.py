@@ -14,7 +14,7 @@ from ..models.registry import load_magnifier
 from ..pipeline.motion.adapt import Adaptation, Adapted, AdaptSettings
 from ..pipeline.motion.encoded import content_key
 from . import convert, host
-from .host import io, ui
+from .host import io
 from .inference import leave_inference_mode, usable
 from .wires import FlowEstimator, Loaded, Magnifier, magnifier_input, reference_input
 
@@ -109,7 +109,9 @@ class AdaptMagnifier(io.ComfyNode):  # type: ignore[misc]
             write_safetensors(adapted.tensors, place, adapted.metadata("".join(_sums(magnifier))))
         plot, report = convert.to_picture(adapted.picture), json.dumps(adapted.report, indent=2)
         wire = Loaded(model=adapted.magnifier, weights=(key,), handles=host.managed(adapted.magnifier))
-        return io.NodeOutput(wire, plot, report, ui=ui.PreviewImage(plot, cls=cls))
+        with host.running() as progress:
+            progress.show(adapted.picture)  # it stays in the node, in place of the last running one
+        return io.NodeOutput(wire, plot, report)
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,6 @@ def _adapt(key: str, wires: _Wires, settings: AdaptSettings) -> Adapted:
         try:
             with host.running() as progress:
                 adaptation.run(progress)
-                progress.show(adaptation.picture())
         except BaseException:
             if adaptation.has_learned:
                 LAST.keep(key, adaptation.result())
