@@ -10,7 +10,7 @@ from ..models.registry import needs_displacement
 from ..pipeline.proof.response import REGIONS, STEPS, measure_response, response_picture, sizes_pct
 from . import convert, host
 from .host import io, ui
-from .wires import Backbone, Loaded, magnifier_input
+from .wires import Backbone, Loaded, magnifier_input, target_input
 
 ALL = "all"
 
@@ -54,13 +54,8 @@ class ResponseCurve(io.ComfyNode):  # type: ignore[misc]
                     tooltip="Which part of the face moves. 'all' sweeps the six parts one after the other; one part "
                     "alone takes a sixth of the time, and the target is then that of this part.",
                 ),
-                io.Float.Input(
-                    "target_pct_face",
-                    default=3.0,
-                    min=0.1,
-                    max=50.0,
-                    step=0.1,
-                    tooltip="For the way through MagPlus: the size to which each motion is magnified, in percent of "
+                target_input(
+                    "For the way through MagPlus: the size to which each motion is magnified, in percent of "
                     "the face width. More pushes the generator towards its limits. It does not change "
                     "the recommended target, which is read from direct driving.",
                 ),

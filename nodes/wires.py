@@ -118,6 +118,12 @@ def fps_for(purpose: str, *, optional: bool = False) -> Any:
     return fps_input(tooltip, optional=optional, advanced=True)
 
 
+def target_input(tooltip: str, *, advanced: bool | None = None) -> Any:
+    """Size of motion to magnify to."""
+    about: dict[str, Any] = {"default": 3.0, "min": 0.1, "max": 50.0, "step": 0.1, "advanced": advanced}
+    return io.Float.Input("target_pct_face", tooltip=tooltip, **about)
+
+
 def alpha_inputs(auto: str, number: str) -> list[Any]:
     """How far to magnify. ``auto`` and ``number`` say what each mode does."""
     return [
@@ -136,15 +142,9 @@ def alpha_inputs(auto: str, number: str) -> list[Any]:
             tooltip="How many times larger the motion becomes, in mode 'number'. Above 1 enlarges, below 1 calms, 1 "
             "changes nothing. The built-in magnifier takes 1/32 to 32, FlowMag up to 256.",
         ),
-        io.Float.Input(
-            "target_pct_face",
-            default=3.0,
-            min=0.1,
-            max=50.0,
-            step=0.1,
+        target_input(
+            "Mode 'auto': size of the peak motion to reach, in percent of the face width. More gives a larger alpha.",
             advanced=True,
-            tooltip="Mode 'auto': size of the peak motion to reach, in percent of the face width. More gives a larger "
-            "alpha.",
         ),
     ]
 
