@@ -12,13 +12,15 @@ from ...models.geometry import FaceBox
 from ..clip import Clip
 from ..face.anatomy import FaceMap
 from ..progress import Progress, silent
-from .curve import MotionCurve
+from .curve import MotionCurve, Watch
 from .flow import DisplacementEstimator, dense_displacement
 from .quality import Quality, QualityWatch
 from .regions import FACE, RegionMotion, measure_regions
 
 STAGES = ("input", "magnified", "generated", "restored")
 """The chain in its order. The first two show the driving face, the others the portrait's."""
+
+UNWATCHED: Mapping[str, Watch] = {}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +43,7 @@ def measure_stages(
     reference: int = 0,
     estimator: DisplacementEstimator = dense_displacement,
     stage: str = "measure",
+    watches: Mapping[str, Watch] = UNWATCHED,
     progress: Progress = silent,
 ) -> dict[str, MotionCurve]:
     """Curves of those `STAGES` that ``clips`` holds, each inside its box, in the order of the chain.
@@ -48,9 +51,18 @@ def measure_stages(
     The pattern of a barely visible motion is known badly, while its magnified version has the same and shows it. So
     the input is measured along the magnified clip and the restored clip along the generated one, where those are
     there; the generated clip keeps a pattern of its own, with the sign of the driver's. Ticks under the name ``stage``.
+    ``watches`` are shown what is measured of each stage, see `view_clip`.
     """
     found = examine_stages(
-        clips, boxes, {}, reference=reference, estimator=estimator, stage=stage, quality=False, progress=progress
+        clips,
+        boxes,
+        {},
+        reference=reference,
+        estimator=estimator,
+        stage=stage,
+        quality=False,
+        watches=watches,
+        progress=progress,
     )
     return {name: one.curve for name, one in found.items()}
 
@@ -64,9 +76,10 @@ def examine_stages(
     estimator: DisplacementEstimator = dense_displacement,
     stage: str = "measure",
     quality: bool = True,
+    watches: Mapping[str, Watch] = UNWATCHED,
     progress: Progress = silent,
 ) -> dict[str, StageMotion]:
-    """The same with the regions of those stages whose face is known, and with their `Quality`."""
+    """The same with the regions of those stages whose face is known, and with their `Quality`, or else ``watches``."""
 
     def measure(name: str, *, like: StageMotion | None = None, along: StageMotion | None = None) -> StageMotion | None:
         clip = clips.get(name)
@@ -81,7 +94,7 @@ def examine_stages(
             estimator=estimator,
             like=like.regions if like else None,
             along=along.regions if along else None,
-            watch=watch,
+            watch=watch or watches.get(name),
             progress=tick,
         )
         return StageMotion(regions=regions, quality=watch.finish(regions[FACE].curve.left_out) if watch else None)

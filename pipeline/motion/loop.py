@@ -12,9 +12,10 @@ there is the driver's at all; the rest of its gain is that of the whole face.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,12 +27,11 @@ from ...models.errors import MagPlusError
 from ...models.geometry import FaceBox
 from ..clip import Clip
 from ..face.anatomy import REGIONS, FaceMap, region_mask
-from ..measure import MotionComparison, MotionCurve, compare, measure_stages
+from ..measure import MotionComparison, compare, measure_stages
 from ..measure.broken import runs_of
 from ..measure.flow import DisplacementEstimator
 from ..measure.grid import GRID, face_grid, mask_grid
 from ..measure.modes import FieldSpool, Vectors
-from ..measure.regions import FACE, RegionMotion, measure_regions
 from ..progress import Progress, silent
 
 Values = NDArray[np.float64]
@@ -109,40 +109,46 @@ def close_loop(
     """Measure "generated" against "input", along "magnified" where ``clips`` holds it; ``gain`` is one of `GAINS`."""
     if gain not in GAINS:
         raise MagPlusError(f"gain must be one of {', '.join(GAINS)}, not '{gain}'.")
-    if gain == "face":
-        about = {"reference": reference, "stage": stage, "progress": progress}
-        curves = measure_stages(clips, boxes, estimator=estimator, **about)  # type: ignore[arg-type]
-        return Loop(face=compare(curves["input"], curves["generated"]))
-
-    def tick(_: str, done: int, total: int | None, preview: Tensor | None = None) -> None:
-        progress(stage, done, total, preview)
-
     with ExitStack() as stack:
-        taped = _taped_stages(clips, boxes, stack, reference=reference, estimator=estimator, progress=tick)
-        found = compare(taped["input"].curve, taped["generated"].curve)
-        info = clips["generated"].info
+        tapes = {} if gain == "face" else {name: stack.enter_context(FieldTape()) for name in clips}
+        about: Any = {"reference": reference, "estimator": estimator, "stage": stage, "progress": progress}
+        curves = measure_stages(clips, boxes, watches=tapes, **about)
+        found = compare(curves["input"], curves["generated"])
+        if not tapes:
+            return Loop(face=found)
+        for name, tape in tapes.items():
+            tape.leave_out(curves[name].left_out)
+        info, original = clips["generated"].info, tapes["input"]
         local = local_gain(
             found,
-            original=taped["input"].fields,
-            driver=taped.get("magnified", taped["input"]).fields,
-            generated=taped["generated"].fields,
+            original=original.fields,
+            driver=tapes.get("magnified", original).fields,
+            generated=tapes["generated"].fields,
             box=boxes["generated"],
             size=(info.height, info.width),
         )
     return Loop(face=found, local=local)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Taped:
-    """A clip's curve, and the fields that it was made from: rows of 2 x GRID x GRID, percent of the face width."""
+class FieldTape:
+    """A watch that keeps a clip's ``fields``: rows of 2 x GRID x GRID in percent of the face width."""
 
-    motion: RegionMotion
-    fields: FieldSpool
+    def __init__(self) -> None:
+        self.fields = FieldSpool(2 * GRID * GRID)
 
-    @property
-    def curve(self) -> MotionCurve:
-        """Of the whole face."""
-        return self.motion.curve
+    def __enter__(self) -> FieldTape:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.fields.close()
+
+    def __call__(self, _: Tensor, __: Tensor, field: Tensor, place: FaceBox, /) -> None:
+        self.fields.append(face_grid(field, place).reshape(len(field), -1))
+
+    def leave_out(self, frames: Sequence[int]) -> None:
+        """Take nothing from broken frames, as their curve does."""
+        for run in runs_of(frames):
+            self.fields.bridge(run)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,65 +163,6 @@ class Rows:
     def chunks(self) -> Iterator[Values]:
         """All at once."""
         yield self.values
-
-
-def tape(
-    clip: Clip,
-    box: FaceBox,
-    *,
-    reference: int = 0,
-    estimator: DisplacementEstimator,
-    like: Taped | None = None,
-    along: Taped | None = None,
-    progress: Progress = silent,
-) -> Taped:
-    """Measure a clip and keep its fields; close them when done. ``like`` and ``along`` as in `measure_clip`."""
-    fields = FieldSpool(2 * GRID * GRID)
-
-    def keep(_: Tensor, __: Tensor, field: Tensor, place: FaceBox) -> None:
-        fields.append(face_grid(field, place).reshape(len(field), -1))
-
-    found = measure_regions(
-        clip,
-        box,
-        None,
-        reference=reference,
-        estimator=estimator,
-        like=None if like is None else {FACE: like.motion},
-        along=None if along is None else {FACE: along.motion},
-        watch=keep,
-        progress=progress,
-    )
-    for run in runs_of(found[FACE].curve.left_out):
-        fields.bridge(run)
-    return Taped(motion=found[FACE], fields=fields)
-
-
-def _taped_stages(
-    clips: Mapping[str, Clip],
-    boxes: Mapping[str, FaceBox],
-    stack: ExitStack,
-    *,
-    reference: int,
-    estimator: DisplacementEstimator,
-    progress: Progress,
-) -> dict[str, Taped]:
-    """As `measure_stages` goes about it."""
-    found: dict[str, Taped] = {}
-    for name in ("magnified", "input", "generated"):
-        if name not in clips:
-            continue
-        found[name] = tape(
-            clips[name],
-            boxes[name],
-            reference=reference,
-            estimator=estimator,
-            along=found.get("magnified") if name == "input" else None,
-            like=found.get("magnified", found.get("input")) if name == "generated" else None,
-            progress=progress,
-        )
-        stack.callback(found[name].fields.close)
-    return found
 
 
 def local_gain(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +16,12 @@ from ...models.warp import border_window
 from ..clip import Clip, TensorClip
 from ..face.frame import frame_sources
 from ..face.guides import place_guides
-from ..measure import MotionCurve, compare, measure_fields
+from ..measure import MotionCurve, compare, measure_fields, measure_stages
 from ..measure.grid import face_grid
 from ..motion.animate import animate
 from ..motion.encoded import EncodedSources
 from ..motion.fitting import fitting
-from ..motion.loop import LocalGain, Rows, local_gain, tape
+from ..motion.loop import FieldTape, LocalGain, Rows, local_gain
 from ..motion.magnify import estimator_of, magnify
 from .clips import FACE_PX, VIEW, Goal, Scenario, crop_view, driving_clip, framed
 from .faces import State
@@ -101,9 +102,11 @@ def prepare_scenario(
     estimator = estimator_of(magnifier)
     fields = torch.cat([estimator(view.frames[0], chunk) for chunk in view.chunks()])
     box = side.box_in_work
-    taped = tape(magnified, box, estimator=estimator_of(magnifier))
-    loud, loud_fields = taped.curve, torch.from_numpy(np.concatenate(list(taped.fields.chunks()))).float()
-    taped.fields.close()
+    with FieldTape() as tape:
+        about: Any = {"estimator": estimator_of(magnifier), "watches": {"magnified": tape}}
+        loud = measure_stages({"magnified": magnified}, {"magnified": box}, **about)["magnified"]
+        tape.leave_out(loud.left_out)
+        loud_fields = torch.from_numpy(np.concatenate(list(tape.fields.chunks()))).float()
     return Prepared(
         direct=torch.cat(list(side.from_work(view).chunks())),
         magnified=torch.cat(list(side.from_work(magnified).chunks())),
