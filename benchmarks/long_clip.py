@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from pathlib import Path
 
@@ -125,6 +125,13 @@ def frames_done(folder):
     return max(parts, default=0)
 
 
+def moment(text):
+    """The next time that the clock shows HH:MM."""
+    now = datetime.now()
+    at = datetime.combine(now, datetime.strptime(text, "%H:%M").time())
+    return at if at > now else at + timedelta(days=1)
+
+
 def magnify(folder, source, frames, until, whole):
     """Run to the end or to ``until``; prints memory over frames. True when it is done."""
     out = folder / "magnified.mkv"
@@ -150,7 +157,7 @@ def magnify(folder, source, frames, until, whole):
             while told and done >= told[0]:
                 rate = seconds / max(done - first, 1)
                 print(f"{told.pop(0)} frames: {resident:.0f} MiB, peak {peak:.0f} MiB, {rate:.2f} s/frame", flush=True)
-            if until and datetime.now().strftime("%H:%M") >= until:
+            if until and datetime.now() >= until:
                 child.terminate()
                 child.wait()
                 break
@@ -190,7 +197,7 @@ def main():
         "--folder", type=Path, required=True, help="for the clip and the result; some GB for 1000 frames"
     )
     parser.add_argument("--frames", type=int, default=5000)
-    parser.add_argument("--until", metavar="HH:MM", help="stop then; the same command goes on later")
+    parser.add_argument("--until", metavar="HH:MM", type=moment, help="stop then; the same command goes on later")
     parser.add_argument("--whole", action="store_true", help="let the magnifier see whole pictures, as a baseline")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
