@@ -102,12 +102,12 @@ def clip(folder, frames):
     return path
 
 
-def mask(folder):
-    """White on the face, soft at its edge."""
-    path = folder / "mask.png"
+def mask(folder, only):
+    """White on the face or the brows, soft at the edge."""
+    path = folder / f"mask_{only}.png"
     x, y = synth.pixel_grid(HEIGHT, WIDTH)
-    head = np.hypot((x - CENTRE[0]) / (FACE / 2), (y - CENTRE[1]) / (FACE / 2))
-    white = np.clip(10 * (1.0 - head), 0, 1)
+    up, wide, high = {"face": (0, FACE / 2, FACE / 2), "brows": (70, 90, 32)}[only]
+    white = np.clip(10 * (1.0 - np.hypot((x - CENTRE[0]) / wide, (y - CENTRE[1] + up) / high)), 0, 1)
     Image.fromarray((255 * white).round().astype(np.uint8)).save(path)
     return path
 
@@ -132,18 +132,20 @@ def moment(text):
     return at if at > now else at + timedelta(days=1)
 
 
-def magnify(folder, source, frames, until, whole):
+def magnify(source, told):
     """Run to the end or to ``until``; prints memory over frames. True when it is done."""
+    folder, until = told.folder, told.until
     out = folder / "magnified.mkv"
-    command = [sys.executable, str(ROOT), "magnify", "--in", str(source), "--mask", str(mask(folder)), "--alpha", "8"]
-    command += ["--format", FFV1_8BIT.name, "--out", str(out), "--resume", "--stop", str(frames)]
-    if whole:
+    command = [sys.executable, str(ROOT), "magnify", "--in", str(source), "--out", str(out), "--alpha", "8"]
+    command += ["--mask", str(mask(folder, told.only)), "--format", FFV1_8BIT.name]
+    command += ["--resume", "--stop", str(told.frames)]
+    if told.whole:
         command = [sys.executable, "-c", WHOLE, *command[1:]]
     first, start = frames_done(folder), time.monotonic()
     log = (folder / "course.csv").open("a")
     with (folder / "messages.txt").open("ab") as messages:
         child = subprocess.Popen(command, stdout=messages, stderr=messages)  # noqa: S603 - our own
-        told = [count for count in TOLD if count > first]
+        counts = [count for count in TOLD if count > first]
         peak = 0.0
         while child.poll() is None:
             time.sleep(1.0)
@@ -154,9 +156,9 @@ def magnify(folder, source, frames, until, whole):
             done, seconds = frames_done(folder), time.monotonic() - start
             log.write(f"{child.pid},{done},{seconds:.0f},{resident:.0f},{peak:.0f}\n")
             log.flush()
-            while told and done >= told[0]:
-                rate = seconds / max(done - first, 1)
-                print(f"{told.pop(0)} frames: {resident:.0f} MiB, peak {peak:.0f} MiB, {rate:.2f} s/frame", flush=True)
+            while counts and done >= counts[0]:
+                pace = f"{seconds / max(done - first, 1):.2f} s/frame"
+                print(f"{counts.pop(0)} frames: {resident:.0f} MiB, peak {peak:.0f} MiB, {pace}", flush=True)
             if until and datetime.now() >= until:
                 child.terminate()
                 child.wait()
@@ -199,11 +201,12 @@ def main():
     parser.add_argument("--frames", type=int, default=5000)
     parser.add_argument("--until", metavar="HH:MM", type=moment, help="stop then; the same command goes on later")
     parser.add_argument("--whole", action="store_true", help="let the magnifier see whole pictures, as a baseline")
+    parser.add_argument("--only", choices=("face", "brows"), default="face", help="what is magnified (face)")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     source = clip(arguments.folder, arguments.frames)
-    if not magnify(arguments.folder, source, arguments.frames, arguments.until, arguments.whole):
+    if not magnify(source, arguments):
         return 1
     return 0 if check(arguments.folder, source, arguments.frames) else 2
 
