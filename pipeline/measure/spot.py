@@ -2,8 +2,10 @@
 """Spotting micro-expressions in a motion curve: when one begins, culminates and ends.
 
 A bank of band-passes looks for movements that come back: raised cosines of many durations, each made blind to
-constants and to drift. The strongest answer is fitted (`arc`) and taken out, the next is looked for in what is left,
-and in the end all are fitted again beside each other. Movements that last longer than the limits are found as well and
+constants and to drift. An answer counts against what the same band-pass answers elsewhere in the clip: a sensor's noise
+is new in every frame, but what a video codec leaves drifts and jumps, and moves the more the longer one looks. The
+answer that stands out most is fitted (`arc`) and taken out, the next is looked for in what is left, and in the end all
+are fitted again beside each other. Movements that last longer than the limits are found as well and
 then left out; otherwise the flank of a smile would pass for a micro-expression.
 """
 
@@ -41,6 +43,12 @@ SURE = 3.0
 """Standard deviations that the height of a fitted arc must be away from 0, whatever the noise is."""
 TINY = 1e-4
 """Noise of a curve without noise, as a part of its largest value."""
+NORMAL_MEDIAN = 0.6745
+"""Median of the absolute value of normal noise, in standard deviations."""
+FEWEST_ANSWERS = 8
+"""A band-pass with fewer answers away from an event says nothing of the noise; the next shorter one speaks for it."""
+HIDDEN = 2.5
+"""How many times too large the noise may seem before the movements of a short clip are taken out."""
 LEAST_CURVATURE = 0.2
 """Of an answer at a clip's end: how much of the arc a line must leave, against the middle of a clip."""
 
@@ -50,7 +58,8 @@ class SpotLimits:
     """What counts as an event.
 
     ``shortest_ms`` and ``longest_ms`` bound its duration, ``least_pct_face`` its height in percent of the face width;
-    ``prominence`` is how many times the answer of the band-pass of its duration is that of noise alone.
+    ``prominence`` is how many times the answer of the band-pass of its duration is that of noise alone: that of the
+    frames, or what the clip does at that pace all the time, if that is more.
     """
 
     shortest_ms: float = 40.0
@@ -156,16 +165,18 @@ def _movements(times_ms: Values, values: Values, sigma: float, limits: SpotLimit
     strengths: list[float] = []
     left = values.copy()
     for _ in range(MOST):
-        strength, index, duration = bank.strongest(left, closed)
-        if strength < limits.prominence * sigma:
+        answer = bank.strongest(left, closed, sigma, limits.prominence)
+        if answer is None:
             break
-        arc = fit_arc(times_ms, left, centre_ms=float(times_ms[index]), duration_ms=duration, sigma=sigma)
-        if _is_echo(arc, arcs):
-            closed |= np.abs(times_ms - times_ms[index]) <= max(0.25 * duration, float(times_ms[1] - times_ms[0]))
-            continue
-        arcs.append(arc)
-        strengths.append(strength / sigma)
-        left -= arc.values(times_ms)
+        at, duration = float(times_ms[answer.index]), answer.duration_ms
+        if answer.prominence >= limits.prominence:
+            arc = fit_arc(times_ms, left, centre_ms=at, duration_ms=duration, sigma=sigma)
+            if not _is_echo(arc, arcs):
+                arcs.append(arc)
+                strengths.append(answer.prominence)
+                left -= arc.values(times_ms)
+                continue
+        closed |= np.abs(times_ms - at) <= max(0.25 * duration, float(times_ms[1] - times_ms[0]))
     for _ in range(ROUNDS if len(arcs) > 1 else 0):
         for k, arc in enumerate(arcs):
             others = sum((other.values(times_ms) for j, other in enumerate(arcs) if j != k), np.zeros_like(values))
@@ -185,6 +196,15 @@ def _is_echo(arc: Arc, arcs: Sequence[Arc]) -> bool:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    """What a band-pass says at a frame."""
+
+    index: int
+    duration_ms: float
+    prominence: float
+
+
 class _Bank:
     """Band-passes for arcs of many durations about every frame."""
 
@@ -194,20 +214,33 @@ class _Bank:
         count = 1 + math.ceil(math.log(longest_ms / shortest_ms) / math.log(STEP))
         self._parts = [self._of(float(d)) for d in np.geomspace(shortest_ms, longest_ms, count)]
 
-    def strongest(self, values: Values, closed: NDArray[np.bool_]) -> tuple[float, int, float]:
-        """The largest answer (of a value's noise a standard deviation 1 is 1), its frame and duration in ms."""
-        best = (0.0, 0, self._parts[0][0])
-        for duration, kernel, edges in self._parts:
-            reach = len(kernel) // 2
-            answers = np.zeros(len(values))
-            if len(values) >= len(kernel):
-                answers[reach : len(values) - reach] = np.correlate(values, kernel, mode="valid")
-            for index, part, weights in edges:
-                answers[index] = values[part] @ weights
-            sizes = np.where(closed, 0.0, np.abs(answers))
-            if sizes.max() > best[0]:
-                best = (float(sizes.max()), int(sizes.argmax()), duration)
-        return best
+    def strongest(self, values: Values, closed: NDArray[np.bool_], sigma: float, least: float) -> _Answer | None:
+        """The largest answer, outside ``closed``, that may stand out ``least`` times or more; None without any.
+
+        ``sigma`` is the noise of a value. That of answers is told in two steps: a movement passes for noise itself,
+        until the frames away from it are known.
+        """
+        sizes = np.stack([self._answers(values, *part[1:]) for part in self._parts])
+        answers = np.where(closed, 0.0, np.nan_to_num(sizes))
+        answers[HIDDEN * answers < least * _noise(sizes, sigma)[:, None]] = 0.0
+        part, index = np.unravel_index(int(answers.argmax()), answers.shape)
+        if answers[part, index] == 0:
+            return None
+        reach = [[self._parts[part][0] / 2 + len(kernel) // 2 * self._frame] for _, kernel, _ in self._parts]
+        away = np.where(np.abs(self._times - self._times[index]) > reach, sizes, np.nan)
+        prominence = float(answers[part, index] / _noise(away, sigma)[part])
+        return _Answer(index=int(index), duration_ms=self._parts[part][0], prominence=prominence)
+
+    @staticmethod
+    def _answers(values: Values, kernel: Values, edges: list[tuple[int, slice, Values]]) -> Values:
+        """Size of the answer at every frame, in units of a value's noise. NaN where there is none."""
+        reach = len(kernel) // 2
+        answers = np.full(len(values), np.nan)
+        if len(values) >= len(kernel):
+            answers[reach : len(values) - reach] = np.correlate(values, kernel, mode="valid")
+        for index, part, weights in edges:
+            answers[index] = values[part] @ weights
+        return np.abs(answers)
 
     def _of(self, duration: float) -> tuple[float, Values, list[tuple[int, slice, Values]]]:
         """Duration, kernel, and what takes its place near the ends of the clip, where it would reach beyond."""
@@ -233,3 +266,16 @@ class _Bank:
         left = arc - drift @ np.linalg.lstsq(drift, arc, rcond=None)[0]
         size = float(np.linalg.norm(left))
         return left / max(size, 1e-12), size
+
+
+def _noise(sizes: Values, sigma: float) -> Values:
+    """Standard deviation of the answers ``(P, T)`` of each band-pass, shortest first, to what is no event.
+
+    No smaller than ``sigma``, nor than that of shorter ones: few answers of a long one may be small by chance.
+    """
+    known = ~np.isnan(sizes)
+    spread = [
+        float(np.median(row[at])) / NORMAL_MEDIAN if at.sum() >= FEWEST_ANSWERS else 0.0
+        for row, at in zip(sizes, known, strict=True)
+    ]
+    return np.maximum.accumulate(np.maximum(spread, sigma))

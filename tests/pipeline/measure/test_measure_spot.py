@@ -77,6 +77,26 @@ def test_flat_noise_has_no_event_and_says_so(rate):
         assert found.reason.startswith("no movement stands 5 times above the noise")
 
 
+def coded(seed, count=100):
+    """What is left of noise behind a video codec: it stays for some frames, drifts, and is drawn anew."""
+    draw = np.random.default_rng(seed)
+    steps = draw.standard_normal(count) * np.where(draw.random(count) < 0.3, 0.05, 0.01)
+    return lambda times: np.cumsum(steps)
+
+
+def test_a_curve_that_never_rests_has_no_event():
+    found = [events(coded(seed), 25, seconds=4) for seed in range(20)]
+    assert sum(map(len, found)) <= 1
+
+
+def test_an_event_larger_than_the_unrest_is_found():
+    for seed in range(6):
+        unrest = coded(seed)
+        found = events(lambda t, unrest=unrest: unrest(t) + arc(1500, 1640, 1800, 0.8)(t), 25, seconds=4, seed=seed)
+        assert [round(e.arc.apex_ms) for e in found] == [pytest.approx(1640, abs=40)]
+        assert found[0].prominence < 40
+
+
 def test_the_prominence_limit_decides():
     times, values = sampled(arc(500, 600, 750), 50)
     assert spot(times, values, limits=SpotLimits(prominence=20)).events
