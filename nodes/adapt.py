@@ -21,21 +21,31 @@ from .wires import FlowEstimator, Loaded, Magnifier, magnifier_input, reference_
 USUAL = AdaptSettings()
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """An adaptation, and the wire with ComfyUI's handles on it: a model that outlives its handles counts as leaked."""
+
+    adapted: Adapted
+    wire: Loaded
+
+
 class _Last:
     """The last adaptation, by all it depends on: a cancelled one is not lost, and saving one needs no second run."""
 
     def __init__(self) -> None:
         self._key = ""
-        self._adapted: Adapted | None = None
+        self._kept: _Kept | None = None
 
-    def get(self, key: str) -> Adapted | None:
+    def get(self, key: str) -> _Kept | None:
         """That one, if it is the last."""
-        return self._adapted if key == self._key else None
+        return self._kept if key == self._key else None
 
-    def keep(self, key: str, adapted: Adapted) -> Adapted:
+    def keep(self, key: str, adapted: Adapted) -> _Kept:
         """In place of the one before."""
-        self._key, self._adapted = key, adapted
-        return adapted
+        model = adapted.magnifier
+        self._key = key
+        self._kept = _Kept(adapted, Loaded(model=model, weights=(key,), handles=host.managed(model)))
+        return self._kept
 
 
 LAST = _Last()
@@ -104,14 +114,14 @@ class AdaptMagnifier(io.ComfyNode):  # type: ignore[misc]
         settings = _settings(reference_index, **chosen)
         wires = _Wires(images, mask, magnifier, estimator)
         key = wires.key(settings)
-        adapted = LAST.get(key) or _adapt(key, wires, settings)
+        kept = LAST.get(key) or _adapt(key, wires, settings)
+        adapted = kept.adapted
         if place is not None:
             write_safetensors(adapted.tensors, place, adapted.metadata("".join(_sums(magnifier))))
         plot, report = convert.to_picture(adapted.picture), json.dumps(adapted.report, indent=2)
-        wire = Loaded(model=adapted.magnifier, weights=(key,), handles=host.managed(adapted.magnifier))
         with host.running() as progress:
             progress.show(adapted.picture)  # it stays in the node, in place of the last running one
-        return io.NodeOutput(wire, plot, report)
+        return io.NodeOutput(kept.wire, plot, report)
 
 
 @dataclass(frozen=True)
@@ -143,7 +153,7 @@ class _Wires:
         )
 
 
-def _adapt(key: str, wires: _Wires, settings: AdaptSettings) -> Adapted:
+def _adapt(key: str, wires: _Wires, settings: AdaptSettings) -> _Kept:
     """Train, and keep what came of it, after Cancel too."""
     with leave_inference_mode():
         adaptation = wires.adaptation(settings)

@@ -110,6 +110,11 @@ def test_a_magnifier_adapts_inside_the_server(comfy):
     assert run.status == "execution_success", run.error
     assert [path.name for path in (comfy.base / "models" / "magplus").glob("adapted*.safetensors")]
     assert "adapted" in str(comfy.get("/object_info/MagPlusLoadMagnifier"))
+    other = {"1": node("MagPlusKeyFace"), "2": node("PreviewAny", source=["1", 0])}
+    for _ in range(2):  # the first lets go of what came before, the second looks whether anything stayed
+        assert comfy.run(complete(comfy, other)).status == "execution_success"
+    told = "The last adaptation is kept, and so must be ComfyUI's handle on it."
+    assert "memory leak" not in comfy.log.read_text(), told
 
 
 def test_the_readmes_client_queues_a_job_and_fetches_its_result(comfy, root, tmp_path, monkeypatch):
