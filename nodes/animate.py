@@ -12,7 +12,7 @@ from torch import Tensor
 from ..pipeline.face.clip_crop import ClipCrop
 from ..pipeline.face.given import given_box
 from ..pipeline.face.sides import NO_GUIDES, frame_sides
-from ..pipeline.motion.animate import STRENGTHS, Reference, animate, resolve_reference
+from ..pipeline.motion.animate import Reference, animate, resolve_reference
 from ..pipeline.motion.encoded import EncodedSources
 from ..pipeline.motion.fitting import fitting
 from ..pipeline.render.overlay import alignment_picture
@@ -29,6 +29,7 @@ from .wires import (
     check_reference,
     numbers_of,
     reference_input,
+    strength_input,
     with_reference,
 )
 
@@ -69,17 +70,7 @@ class AnimatePortrait(io.ComfyNode):  # type: ignore[misc]
                     tooltip="index: the frame reference_index. best: the generator looks for the frame whose keypoints "
                     "are nearest to the portrait's; for clips that are not magnified yet.",
                 ),
-                io.Float.Input(
-                    "motion_strength",
-                    default=1.0,
-                    min=STRENGTHS[0],
-                    max=STRENGTHS[1],
-                    step=0.01,
-                    optional=True,
-                    advanced=True,
-                    tooltip="Scales the motion inside the generator: 1 as it is, 1/alpha undoes the magnification "
-                    "there instead of at De-magnify Motion, 0 gives a still portrait.",
-                ),
+                strength_input(),
                 Crop.Input(
                     "source_crop",
                     optional=True,

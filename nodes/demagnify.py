@@ -10,7 +10,6 @@ from torch import Tensor
 from ..pipeline.face.given import box_wire, given_box
 from ..pipeline.face.sides import Sides
 from ..pipeline.motion.auto import Evidence, restore
-from ..pipeline.motion.loop import GAINS
 from . import convert, host
 from .host import io
 from .wires import (
@@ -19,6 +18,7 @@ from .wires import (
     Loaded,
     box_socket,
     check_reference,
+    gain_input,
     intensity_input,
     magnifier_input,
     reference_input,
@@ -97,16 +97,7 @@ class DemagnifyMotion(io.ComfyNode):  # type: ignore[misc]
                     "another generator.",
                 ),
                 magnifier_input(),
-                io.Combo.Input(
-                    "gain",
-                    options=list(GAINS),
-                    default="face",
-                    optional=True,
-                    advanced=True,
-                    tooltip="What 'auto' measures and undoes: 'face' one gain, 'regions' a gain for each part of the "
-                    "face, for generators that pass on brows less than the mouth. Parts that do not move keep the "
-                    "whole face's.",
-                ),
+                gain_input("'auto'"),
             ],
             outputs=[
                 io.Image.Output("images", tooltip="The clip at the wanted intensity."),

@@ -26,10 +26,12 @@ from .wires import (
     alpha_inputs,
     box_inputs,
     box_sockets,
+    gain_input,
     intensity_input,
     magnifier_input,
     numbers_of,
     reference_input,
+    strength_input,
 )
 
 FORMATS: Mapping[str, Format] = {name: master for name, master in MASTERS.items() if master.kind != "array"}
@@ -109,6 +111,8 @@ class LongClip(io.ComfyNode):  # type: ignore[misc]
                     optional=True,
                     tooltip="What the generator needs beyond pixels: from MetaPortrait Guides or EMOPortraits Guides.",
                 ),
+                strength_input("With a portrait. "),
+                gain_input("de-magnification (with a portrait)"),
             ],
             outputs=[
                 io.String.Output("file", tooltip="Full name of the result."),
@@ -189,6 +193,8 @@ def _chain(file: FileClip, given: Mapping[str, Any]) -> LongRun:
         alpha=given["alpha"] if given["alpha_mode"] == "number" else None,
         intensity=given["intensity"],
         pixels=given["pixels"],
+        motion_strength=given.get("motion_strength", 1.0),
+        gain=given.get("gain", "face"),
         reference=reference,
         guides=given.get("guides") or NO_GUIDES,
         driver_box=_box(given, "face", reference),

@@ -13,7 +13,9 @@ from ..models.errors import MagPlusError
 from ..models.options import Option
 from ..pipeline.face.given import Numbers
 from ..pipeline.face.sides import Sides
+from ..pipeline.motion.animate import STRENGTHS
 from ..pipeline.motion.auto import CALMEST
+from ..pipeline.motion.loop import GAINS
 from . import host
 from .host import io
 
@@ -152,6 +154,34 @@ def alpha_inputs(auto: str, number: str) -> list[Any]:
 def intensity_input(tooltip: str) -> Any:
     """How strong the result moves."""
     return io.Float.Input("intensity", default=1.0, min=0.0, max=10.0, step=0.05, tooltip=tooltip)
+
+
+def strength_input(purpose: str = "") -> Any:
+    """How far the generator moves."""
+    return io.Float.Input(
+        "motion_strength",
+        default=1.0,
+        min=STRENGTHS[0],
+        max=STRENGTHS[1],
+        step=0.01,
+        optional=True,
+        advanced=True,
+        tooltip=f"{purpose}Scales the motion inside the generator: 1 as it is, 1/alpha undoes the magnification "
+        "there instead of when it is de-magnified, 0 gives a still portrait.",
+    )
+
+
+def gain_input(who: str) -> Any:
+    """Which gain is measured and undone; ``who`` does it."""
+    return io.Combo.Input(
+        "gain",
+        options=list(GAINS),
+        default="face",
+        optional=True,
+        advanced=True,
+        tooltip=f"What {who} measures and undoes: 'face' one gain, 'regions' a gain for each part of the face, for "
+        "generators that pass on brows less than the mouth. Parts that do not move keep the whole face's.",
+    )
 
 
 def face_sockets(without_landmarks: str) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -203,6 +204,19 @@ def test_the_whole_chain_cancelled_in_every_stage_ends_the_same(pack, clip, port
     again = pack.run("MagPlusLongClip", **given)[0]
     assert stages == {"magnified": 3, "generated": 3, "restored": 1}
     assert equal(once, again) and left(pack) == []
+
+
+def test_strength_and_gain_are_those_of_the_graph(pack, clip, portrait):
+    """Half the motion inside the generator is a factor twice as large; gains by region are told from the run."""
+    backbone = pack.run("MagPlusFlowTransfer")[0]
+    given = {"path": "driver.mkv", "source": portrait, "backbone": backbone, **NUMBER, **FACE, **ON_PORTRAIT}
+    factors = []
+    for strength in (1.0, 0.5):
+        report = pack.run("MagPlusLongClip", **given, motion_strength=strength)[1]
+        factors.append(float(re.search(r"factor ([0-9.e-]+)", report)[1]))
+    assert factors[1] == pytest.approx(2 * factors[0], rel=0.05)
+    by_region = pack.run("MagPlusLongClip", **given, gain="regions")[0]
+    assert not equal(pack.run("MagPlusLongClip", **given)[0], by_region)
 
 
 def test_what_does_not_fit_together_is_said(pack, clip, portrait):
