@@ -31,6 +31,7 @@ from ..media.stills import SUFFIXES as PICTURES
 from ..motion.band import Band
 from ..motion.loop import GAINS
 from ..motion.masks import Mask
+from ..outputs import check_free
 
 DETECTOR_FILES = Path("models/magplus")
 """Where the file of a face detector is looked for, as the nodes do."""
@@ -312,6 +313,21 @@ def add_gain(parser: Parser, where: str = "") -> None:
     """What the closed loop undoes."""
     words = f"{where}undo the measured gain of the whole face (default), or of each part of it"
     parser.add_argument("--gain", choices=GAINS, default="face", help=words)
+
+
+def add_evidence(parser: Parser, curves: str, table: str) -> None:
+    """Picture and table beside the JSON on stdout."""
+    parser.add_argument("--plot", metavar="FILE.png", help=f"draw {curves}")
+    parser.add_argument("--csv", metavar="FILE.csv", help=f"write {table} as a table")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+
+
+def evidence_from(arguments: argparse.Namespace) -> dict[str, Path]:
+    """Where "plot" and "csv" go, of those that were asked for."""
+    targets = {flag: Path(name) for flag in ("plot", "csv") if (name := getattr(arguments, flag))}
+    for target in targets.values():
+        check_free(target, overwrite=arguments.overwrite)
+    return targets
 
 
 def regions_from(arguments: argparse.Namespace) -> RegionStrengths | None:

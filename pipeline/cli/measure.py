@@ -7,7 +7,6 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -25,7 +24,7 @@ from ..measure import (
 from ..measure.regions import FACE, RegionMotion, measure_regions
 from ..measure.report import motion_csv, region_report
 from ..media import open_clip
-from ..outputs import check_free, write_picture, write_text
+from ..outputs import write_picture, write_text
 from ..render import plot_curves
 from ..render.scorecard import scorecard, stacked
 from . import arguments as shared
@@ -48,18 +47,14 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     shared.add_estimator(parser)
     shared.add_reference(parser)
-    parser.add_argument("--plot", metavar="FILE.png", help="draw the curves")
-    parser.add_argument("--csv", metavar="FILE.csv", help="write the curves as a table")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    shared.add_evidence(parser, "the curves", "the curves")
     parser.set_defaults(command=measure_command)
 
 
 def measure_command(arguments: argparse.Namespace) -> None:
     """Clip in, motion curves as JSON on stdout; with an original also how the two relate."""
     clip, bar = shared.moving_clip_from(arguments), ProgressBar()
-    targets = {flag: Path(name) for flag in ("plot", "csv") if (name := getattr(arguments, flag))}
-    for target in targets.values():
-        check_free(target, overwrite=arguments.overwrite)
+    targets = shared.evidence_from(arguments)
     estimator, _ = shared.estimator_from(arguments)
     by = displacement_by(estimator)
     measured = {clip.info.name: _motions(arguments, "in", clip, by, bar)}

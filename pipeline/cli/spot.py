@@ -11,7 +11,7 @@ from pathlib import Path
 from ...models.errors import MagPlusError
 from ..measure.annotations import read_annotations
 from ..measure.spot import SpotLimits
-from ..outputs import check_free, write_picture, write_text
+from ..outputs import write_picture, write_text
 from ..spotting import spot_expressions
 from . import arguments as shared
 from .arguments import Parser
@@ -35,17 +35,13 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument("--annotations", metavar="FILE.csv", help="onset, apex and offset to compare with")
     shared.add_estimator(parser)
     shared.add_reference(parser)
-    parser.add_argument("--plot", metavar="FILE.png", help="draw the curves and events")
-    parser.add_argument("--csv", metavar="FILE.csv", help="write the events as a table")
-    parser.add_argument("--overwrite", action="store_true", help="replace existing files")
+    shared.add_evidence(parser, "the curves and events", "the events")
     parser.set_defaults(command=spot_command)
 
 
 def spot_command(arguments: argparse.Namespace) -> None:
     """Clip in, events as JSON on stdout."""
-    targets = {flag: Path(name) for flag in ("plot", "csv") if (name := getattr(arguments, flag))}
-    for target in targets.values():
-        check_free(target, overwrite=arguments.overwrite)
+    targets = shared.evidence_from(arguments)
     limits = SpotLimits(
         shortest_ms=arguments.shortest_ms,
         longest_ms=arguments.longest_ms,
