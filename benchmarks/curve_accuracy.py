@@ -1,6 +1,6 @@
 """How exactly a motion curve tells the peak of a motion, and how often a still clip seems to move.
 
-Run: python benchmarks/curve_accuracy.py [--seeds 20] [--first-seed 0] [--still-minutes 2]
+Run: python benchmarks/curve_accuracy.py [--seeds 20] [--first-seed 0] [--still-minutes 2] [--still-seconds 2]
 
 A face of 96 px width whose brows are pushed up for a third of a second, by 0.1 to 1 px at most, seen for 13 frames at
 25 fps with white noise of 0.01 (of 1) in every channel. Its curve is measured as reports do, by Farneback's flow: of
@@ -143,13 +143,12 @@ def row(size_px, way, truth, errors, seeds):
     )
 
 
-def still_spots(minutes, codec):
-    """Events spotted in clips of two seconds in which nothing moves."""
-    found = 0
-    for k in range(round(30 * minutes)):
-        frames = noisy(
-            synth.render(synth.Texture(60 + k % TEXTURES), push(0.0), *SIZE).expand(50, -1, -1, -1), 7000 + k
-        )
+def still_spots(minutes, codec, seconds=2.0):
+    """Events spotted in clips of so many seconds in which nothing moves."""
+    found, count = 0, round(seconds * RATE)
+    for k in range(round(60 * minutes / seconds)):
+        still = synth.render(synth.Texture(60 + k % TEXTURES), push(0.0), *SIZE)
+        frames = noisy(still.expand(count, -1, -1, -1), 7000 + k)
         clip = TensorClip(frames, RATE)
         if codec:
             with tempfile.TemporaryDirectory() as folder:
@@ -168,6 +167,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--still-minutes", type=float, default=2.0)
+    parser.add_argument("--still-seconds", type=float, default=2.0, help="length of each still clip (2)")
     told = parser.parse_args()
     torch.set_num_threads(1)
     print("| push, px | of | pattern | by | true peak, px | found | bias, px | rms error, px | bar, px | met |")
@@ -176,7 +176,7 @@ def main():
         for way, found in errors.items():
             print(row(size_px, way, truth["shift" if way[2] == "shift" else way[0]], found, told.seeds), flush=True)
     for codec in (False, True) if told.still_minutes else ():
-        found = still_spots(told.still_minutes, codec)
+        found = still_spots(told.still_minutes, codec, told.still_seconds)
         name = "H.264" if codec else "noise"
         per_hour = 60 * found / told.still_minutes
         print(
