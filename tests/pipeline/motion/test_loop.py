@@ -57,6 +57,12 @@ def test_each_part_has_its_own_gain(noise):
     assert "brows" in str(local) and "whole face 4" in str(local)
 
 
+def test_noise_of_the_driver_makes_no_weak_part_weaker():
+    """It is a part of the driver's power, not of what the generator passed on: not taken away, it flattens the slope."""
+    weak = found(rows(1, 0.25), rows(8, 2, noise=0.3, seed=5), rows(4, 1), 4.0)
+    assert at(weak, UPPER) == pytest.approx(4, rel=0.1) and at(weak, LOWER) == pytest.approx(4, rel=0.1)
+
+
 def test_one_gain_everywhere_gives_what_the_whole_face_gives():
     local = found(rows(1, 1), rows(8, 8), rows(4, 4), 4.0)
     assert np.abs(local.relative - 1).max() < 0.01
