@@ -58,7 +58,7 @@ def test_each_part_has_its_own_gain(noise):
 
 
 def test_noise_of_the_driver_makes_no_weak_part_weaker():
-    """It is a part of the driver's power, not of what the generator passed on: not taken away, it flattens the slope."""
+    """It is part of the driver's power, not of what the generator passed on: left there, it flattens the slope."""
     weak = found(rows(1, 0.25), rows(8, 2, noise=0.3, seed=5), rows(4, 1), 4.0)
     assert at(weak, UPPER) == pytest.approx(4, rel=0.1) and at(weak, LOWER) == pytest.approx(4, rel=0.1)
 
