@@ -150,9 +150,10 @@ def magnify(source, told):
         while child.poll() is None:
             time.sleep(1.0)
             try:
-                resident, peak = memory(child.pid)
+                resident, most = memory(child.pid)
             except (OSError, ValueError):
                 continue
+            peak = max(peak, most)  # of a process that has ended nothing is told any more
             done, seconds = frames_done(folder), time.monotonic() - start
             log.write(f"{child.pid},{done},{seconds:.0f},{resident:.0f},{peak:.0f}\n")
             log.flush()
@@ -163,8 +164,8 @@ def magnify(source, told):
                 child.terminate()
                 child.wait()
                 break
-    seconds = time.monotonic() - start
-    print(f"stopped at {frames_done(folder)} of the frames after {seconds:.0f} s; peak {peak:.0f} MiB", flush=True)
+    done = "all frames" if child.returncode == 0 else f"{frames_done(folder)} frames"
+    print(f"{done} after {time.monotonic() - start:.0f} s; peak {peak:.0f} MiB", flush=True)
     return child.returncode == 0
 
 
