@@ -164,8 +164,9 @@ def _movements(times_ms: Values, values: Values, sigma: float, limits: SpotLimit
     arcs: list[Arc] = []
     strengths: list[float] = []
     left = values.copy()
+    sizes = bank.answers(left)
     for _ in range(MOST):
-        answer = bank.strongest(left, closed, sigma, limits.prominence)
+        answer = bank.strongest(sizes, closed, sigma, limits.prominence)
         if answer is None:
             break
         at, duration = float(times_ms[answer.index]), answer.duration_ms
@@ -175,6 +176,7 @@ def _movements(times_ms: Values, values: Values, sigma: float, limits: SpotLimit
                 arcs.append(arc)
                 strengths.append(answer.prominence)
                 left -= arc.values(times_ms)
+                sizes = bank.answers(left)
                 continue
         closed |= np.abs(times_ms - at) <= max(0.25 * duration, float(times_ms[1] - times_ms[0]))
     for _ in range(ROUNDS if len(arcs) > 1 else 0):
@@ -214,13 +216,16 @@ class _Bank:
         count = 1 + math.ceil(math.log(longest_ms / shortest_ms) / math.log(STEP))
         self._parts = [self._of(float(d)) for d in np.geomspace(shortest_ms, longest_ms, count)]
 
-    def strongest(self, values: Values, closed: NDArray[np.bool_], sigma: float, least: float) -> _Answer | None:
-        """The largest answer, outside ``closed``, that may stand out ``least`` times or more; None without any.
+    def answers(self, values: Values) -> Values:
+        """Size of each band-pass's answer at every frame, ``(P, T)``, in units of a value's noise; NaN without one."""
+        return np.stack([self._answers(values, *part[1:]) for part in self._parts])
+
+    def strongest(self, sizes: Values, closed: NDArray[np.bool_], sigma: float, least: float) -> _Answer | None:
+        """The largest of the `answers` outside ``closed`` that may stand out ``least`` times or more, None without any.
 
         ``sigma`` is the noise of a value. That of answers is told in two steps: a movement passes for noise itself,
         until the frames away from it are known.
         """
-        sizes = np.stack([self._answers(values, *part[1:]) for part in self._parts])
         answers = np.where(closed, 0.0, np.nan_to_num(sizes))
         answers[HIDDEN * answers < least * _noise(sizes, sigma)[:, None]] = 0.0
         part, index = np.unravel_index(int(answers.argmax()), answers.shape)
@@ -233,7 +238,7 @@ class _Bank:
 
     @staticmethod
     def _answers(values: Values, kernel: Values, edges: list[tuple[int, slice, Values]]) -> Values:
-        """Size of the answer at every frame, in units of a value's noise. NaN where there is none."""
+        """Those of one band-pass."""
         reach = len(kernel) // 2
         answers = np.full(len(values), np.nan)
         if len(values) >= len(kernel):
