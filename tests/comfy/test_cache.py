@@ -18,6 +18,8 @@ from magplus.pipeline.media import open_clip
 
 TEMPLATE = "Micro-expression to portrait"
 SHORT = ["Clip.stop_frame=16"]
+LEVELS = {"png": 1, "jpg": 3}
+"""Steps of 8 bits by which ComfyUI before 0.33 may differ."""
 
 
 def _frames(path):
@@ -110,8 +112,9 @@ def _headless(comfy, root, file, out, *settings):
 
 @pytest.mark.parametrize("kind", ["mp4", "mkv", "png", "jpg"])
 def test_core_loaders_give_the_same_bits_without_a_server(comfy, root, tmp_path, kind):
-    if comfy.version < (0, 33):
-        pytest.skip("ComfyUI before 0.33 decodes to 8 bit, and JPEG otherwise; the stand-ins follow the newer one")
+    older = comfy.version < (0, 33)
+    if older and kind in ("mp4", "mkv"):
+        pytest.skip("ComfyUI before 0.33 decodes videos to 8 bit; the stand-ins follow the newer one")
     frames = moving_frames(1 if kind in ("png", "jpg") else 5, side=100)
     write_clip(comfy.base / "input" / f"core.{kind}", frames, Fraction(25))
     loaded = {"1": node("LoadImage", image=f"core.{kind}")}
@@ -125,4 +128,8 @@ def test_core_loaders_give_the_same_bits_without_a_server(comfy, root, tmp_path,
     file.write_text(json.dumps(prompt))
     _headless(comfy, root, file, tmp_path)
     (ours,) = (tmp_path / "core").glob("*.npy")
-    assert torch.equal(_frames(ours), _frames(saved(comfy, run, "2", ".npy")))
+    theirs = _frames(saved(comfy, run, "2", ".npy"))
+    if older:  # it reads pictures with 8 bit, and JPEG through another decoder
+        assert (_frames(ours) - theirs).abs().max() <= LEVELS[kind] / 255 + 1e-6
+    else:
+        assert torch.equal(_frames(ours), theirs)
