@@ -15,6 +15,7 @@ from .audio import Audio
 from .demux import opened, reason
 from .encode import SoundEncoder
 from .ffv1 import intact
+from .formats import FFV1
 from .partial import Partial
 from .timing import RATE_TAG
 
@@ -60,9 +61,9 @@ def _copy(
     try:
         for given, packet in packets:
             if stream is None:
-                stream = out.add_stream_from_template(given)
-                stream.codec_context.framerate = rate  # the template's own is not taken over
+                stream = _stream(out, given, rate)
                 sound = None if audio is None else SoundEncoder(out, audio, lossless=True)
+                _begin(out, stream, given)
             packet.stream, packet.time_base = stream, 1 / rate
             packet.pts = packet.dts = count
             packet.duration = 1
@@ -77,6 +78,27 @@ def _copy(
         if sound:
             sound.close()
     return count
+
+
+def _stream(out: Any, given: Any, rate: Fraction) -> Any:
+    """A stream as `ClipWriter` opened that of the part. One made from a template states no rate before PyAV 18."""
+    theirs = given.codec_context
+    stream = out.add_stream(theirs.name, rate=rate, options=dict(FFV1.options))
+    stream.width, stream.height, stream.pix_fmt = theirs.width, theirs.height, theirs.pix_fmt
+    for name in ("color_primaries", "color_trc", "color_range", "colorspace"):
+        setattr(stream.codec_context, name, getattr(theirs, name))
+    stream.codec_context.time_base = 1 / rate
+    return stream
+
+
+def _begin(out: Any, stream: Any, given: Any) -> None:
+    """Write the header, once all streams are there. It describes the packets only if both encoders agree."""
+    out.start_encoding()
+    if stream.codec_context.extradata != given.codec_context.extradata:
+        raise MagPlusError(
+            f"{given.container.name} was written by another version of FFmpeg, whose parts cannot be joined by this "
+            "one. Delete the folder of parts, and run again."
+        )
 
 
 def _verify(path: Path, count: int, rate: Fraction) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from fractions import Fraction
@@ -204,6 +205,14 @@ def test_the_whole_chain_cancelled_in_every_stage_ends_the_same(pack, clip, port
     again = pack.run("MagPlusLongClip", **given)[0]
     assert stages == {"magnified": 3, "generated": 3, "restored": 1}
     assert equal(once, again) and left(pack) == []
+
+
+def test_parts_of_another_encoder_are_not_joined(pack, clip, monkeypatch):
+    join = pack.module("pipeline.media.join")
+    monkeypatch.setattr(join, "FFV1", dataclasses.replace(join.FFV1, options={**join.FFV1.options, "slices": "9"}))
+    with pytest.raises(pack.error, match="another version of FFmpeg"):
+        pack.run("MagPlusLongClip", path="driver.mkv", **NUMBER)
+    assert results(pack) == [] and len(left(pack)) == 1, "the parts stay"
 
 
 def test_strength_and_gain_are_those_of_the_graph(pack, clip, portrait):
