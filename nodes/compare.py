@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..pipeline.measure import FARNEBACK
+from ..pipeline.measure import SPLINE_FIT
 from ..pipeline.render.views import VIEWS, compare_views
 from . import convert, host
 from .host import io
@@ -136,6 +136,6 @@ class CompareClips(io.ComfyNode):  # type: ignore[misc]
                 clips, view=view, inspection=inspection, position=wipe_position, gain=difference_gain,
                 panel_height=panel_height, reference=reference_index, progress=progress,
                 magnifier=convert.magnifier_of(magnifier), heat_scale_px=heat_scale_px,
-                estimator=estimator.ready() if estimator else FARNEBACK,
+                estimator=estimator.ready() if estimator else SPLINE_FIT,
             )  # fmt: skip
             return io.NodeOutput(convert.to_images(chunks, len(clip_a)))

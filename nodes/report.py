@@ -12,7 +12,7 @@ from ..pipeline.chain import chain_boxes, driving_faces, report_chain
 from ..pipeline.face.anatomy import REGIONS
 from ..pipeline.face.given import given_box
 from ..pipeline.face.sides import Sides
-from ..pipeline.measure import FARNEBACK, STAGES
+from ..pipeline.measure import SPLINE_FIT, STAGES
 from ..pipeline.measure.regions import FACE
 from . import convert, host
 from .host import io, ui
@@ -136,7 +136,7 @@ class MotionReport(io.ComfyNode):  # type: ignore[misc]
         boxes = chain_boxes(stages, crop, **sided)
         shown = None if portrait is None else convert.portrait_of(portrait, convert.CPU)
         with host.running(pictures=False) as progress:
-            by = estimator.ready() if estimator else FARNEBACK
+            by = estimator.ready() if estimator else SPLINE_FIT
             report = report_chain(
                 stages, boxes, sides=crop, faces=faces, portrait=shown, reference=reference_index, estimator=by,
                 progress=progress,

@@ -11,7 +11,7 @@ from torch import Tensor
 from ..pipeline.face.clip_crop import ClipCrop
 from ..pipeline.face.given import given_box
 from ..pipeline.face.regions import known_face
-from ..pipeline.measure import FARNEBACK
+from ..pipeline.measure import SPLINE_FIT
 from ..pipeline.measure.annotations import read_annotations
 from ..pipeline.measure.spot import SpotLimits
 from ..pipeline.spotting import spot_expressions
@@ -118,7 +118,7 @@ class SpotExpression(io.ComfyNode):  # type: ignore[misc]
         given = given_box(face_box, face_mask, numbers_of(numbers, "face"), reference=reference_index)
         box, face = known_face(given, landmarks, crop, count=len(images), reference=reference_index)
         with host.running(pictures=False) as progress:
-            by = estimator.ready() if estimator else FARNEBACK
+            by = estimator.ready() if estimator else SPLINE_FIT
             found = spot_expressions(
                 clip, box, face, limits=limits, annotated=annotated, reference=reference_index, estimator=by,
                 progress=progress,

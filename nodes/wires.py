@@ -242,7 +242,7 @@ def magnifier_input() -> Any:
     )
 
 
-def estimator_input(of: str = "", otherwise: str = "Farneback's optical flow, which needs no file") -> Any:
+def estimator_input(of: str = "", otherwise: str = "the pack's spline fit, which needs no file") -> Any:
     """What measures motion; ``otherwise`` says what does where nothing is connected."""
     return FlowEstimator.Input(
         "estimator",

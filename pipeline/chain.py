@@ -20,7 +20,7 @@ from .face.landmarks import box_from_landmarks, chosen_mesh
 from .face.sides import Sides
 from .log import log
 from .measure import (
-    FARNEBACK,
+    SPLINE_FIT,
     STAGES,
     MotionComparison,
     compare,
@@ -112,7 +112,7 @@ def report_chain(
     faces: Mapping[str, FaceMap] | None = None,
     portrait: Tensor | None = None,
     reference: int = 0,
-    estimator: FlowEstimator = FARNEBACK,
+    estimator: FlowEstimator = SPLINE_FIT,
     progress: Progress = silent,
 ) -> ChainReport:
     """Measure every stage, by region where the face is known, and compare it with the input.

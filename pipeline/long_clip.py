@@ -21,7 +21,7 @@ from ..models.contracts import AnimationBackbone, FlowEstimator, Magnifier, PerF
 from ..models.geometry import FaceBox
 from .clip import CHUNK, CHUNK_PIXELS, Clip, ClipInfo
 from .face.regions import strongest
-from .measure import FARNEBACK
+from .measure import SPLINE_FIT
 from .media import FFV1, SYNTHETIC, FileClip, Format, sha256, write_sidecar
 from .media.audio import Audio
 from .motion.auto import choose
@@ -123,7 +123,7 @@ class LongRun:
     backbone: AnimationBackbone
     magnifier: Magnifier
     settings: RunSettings
-    estimator: FlowEstimator = FARNEBACK
+    estimator: FlowEstimator = SPLINE_FIT
     escape: Escape = with_gradients
 
     @property

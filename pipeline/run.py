@@ -24,7 +24,7 @@ from .face.guides import of_reference, place_guides
 from .face.head import HeadMotion, StillClip, measure_head
 from .face.regions import RegionStrengths
 from .measure import (
-    FARNEBACK,
+    SPLINE_FIT,
     STAGES,
     MotionComparison,
     MotionCurve,
@@ -113,7 +113,7 @@ def run(
     magnifier: Magnifier,
     settings: RunSettings,
     scratch: Path,
-    estimator: FlowEstimator = FARNEBACK,
+    estimator: FlowEstimator = SPLINE_FIT,
     parts: Callable[[str], Parts] | None = None,
     escape: Escape = with_gradients,
     progress: Progress = silent,

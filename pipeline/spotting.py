@@ -14,7 +14,7 @@ from ..models.contracts import FlowEstimator
 from ..models.geometry import FaceBox
 from .clip import Clip
 from .face.anatomy import FaceMap
-from .measure import FARNEBACK, displacement_by, whole_frame_box
+from .measure import SPLINE_FIT, displacement_by, whole_frame_box
 from .measure.annotations import Annotation
 from .measure.arc import Arc
 from .measure.expression import FaceSpots, agreement_numbers, event_numbers, events_csv, spot_face
@@ -61,7 +61,7 @@ def spot_expressions(
     limits: SpotLimits,
     annotated: Sequence[Annotation] = (),
     reference: int = 0,
-    estimator: FlowEstimator = FARNEBACK,
+    estimator: FlowEstimator = SPLINE_FIT,
     progress: Progress = silent,
 ) -> Spotting:
     """Expressions and blinks of a clip; without a face the whole picture, and no parts."""

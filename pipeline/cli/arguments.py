@@ -25,7 +25,7 @@ from ..face.find import steady_face
 from ..face.frame import check_one_size
 from ..face.regions import RegionStrengths, known_face, parse_regions
 from ..log import log
-from ..measure import FARNEBACK
+from ..measure import SPLINE_FIT
 from ..media import FORMATS, ClipWriter, FileClip, open_clip, read_array, read_image, read_mask
 from ..media.stills import SUFFIXES as PICTURES
 from ..motion.band import Band
@@ -86,7 +86,7 @@ def add_magnifier(parser: Parser) -> None:
     )
 
 
-def add_estimator(parser: Parser, what: str = "measures the motion", default: str = FARNEBACK.name) -> None:
+def add_estimator(parser: Parser, what: str = "measures the motion", default: str = SPLINE_FIT.name) -> None:
     """Which optical flow."""
     parser.add_argument("--estimator", metavar="FILE", help=f"RAFT or ARFlow, which {what} (default: {default})")
 
@@ -256,7 +256,7 @@ def _options(flag: str, texts: list[str]) -> dict[str, str]:
 def estimator_from(arguments: argparse.Namespace) -> tuple[FlowEstimator, list[Path]]:
     """What measures the motion, and its file if it has one."""
     if arguments.estimator is None:
-        return FARNEBACK, []
+        return SPLINE_FIT, []
     estimator, checkpoint = load_estimator(arguments.estimator)
     return estimator, [checkpoint.path]
 

@@ -3,12 +3,12 @@
 
 from .compare import MotionComparison, compare
 from .curve import CurveBuilder, MotionCurve, measure_clip, measure_fields, whole_frame_box
-from .flow import FARNEBACK, DisplacementEstimator, dense_displacement, displacement_by
+from .flow import SPLINE_FIT, DisplacementEstimator, dense_displacement, displacement_by
 from .report import comparison_report, curve_csv, curve_report
 from .stages import STAGES, measure_stages
 
 __all__ = [
-    "FARNEBACK",
+    "SPLINE_FIT",
     "STAGES",
     "CurveBuilder",
     "DisplacementEstimator",

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...models.geometry import FaceBox
-from .flow import LUMA, moved_back
+from .flow import LUMA
 from .grid import GRID, mask_grid
+from .lookup import moved_back
 
 Values = NDArray[np.float64]
 

@@ -18,8 +18,8 @@ from ...models.geometry import FaceBox
 from ...models.warp import box_window
 from ..face.anatomy import FaceMap, rigid_mask
 from ..face.depth import depth, leak_per_degree
-from .flow import moved_back
 from .grid import face_grid, mask_grid
+from .lookup import moved_back
 
 Values = NDArray[np.float64]
 

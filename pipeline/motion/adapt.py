@@ -27,7 +27,7 @@ from ...models.lkmag.flow import LucasKanadeFlow
 from ...models.registry import learner_of
 from ..clip import Clip
 from ..log import log
-from ..measure.flow import FARNEBACK
+from ..measure.flow import SPLINE_FIT
 from ..progress import Progress, silent
 from ..render.adaptation import adaptation_picture, as_frame
 from .masks import Mask
@@ -109,7 +109,7 @@ class Adaptation:
             seed=settings.seed,
         )  # fmt: skip
         self._judged = [
-            (pair, FARNEBACK.flow(pair.reference, pair.frames)) for pair in self._source.fixed(JUDGED).split()
+            (pair, SPLINE_FIT.flow(pair.reference, pair.frames)) for pair in self._source.fixed(JUDGED).split()
         ]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
@@ -170,7 +170,7 @@ class Adaptation:
             "best_step": best.step,
             "loss": {"before": first.loss, "after": best.loss},
             "motion_error_px": {
-                "before": first.motion_error_px, "after": best.motion_error_px, "estimator": FARNEBACK.name,
+                "before": first.motion_error_px, "after": best.motion_error_px, "estimator": SPLINE_FIT.name,
             },
             "history": [asdict(one) for one in self.history],
         }  # fmt: skip
@@ -229,7 +229,7 @@ class Adaptation:
         for pair, moved in self._judged:
             magnified = self._learner.magnified(pair.reference, pair.frames, pair.alpha).clamp(0, 1)
             losses.append(float(self._loss(pair, magnified).total))
-            found = FARNEBACK.flow(pair.reference, magnified)
+            found = SPLINE_FIT.flow(pair.reference, magnified)
             errors.append(float(motion_error(found, moved, pair.alpha, pair.region)))
             made.append(magnified[0])
         if not all(map(math.isfinite, losses + errors)):

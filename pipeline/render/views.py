@@ -12,7 +12,7 @@ from torch import Tensor
 from ...models.contracts import FlowEstimator, Magnifier
 from ...models.errors import MagPlusError
 from ..clip import Clip
-from ..measure import FARNEBACK, displacement_by
+from ..measure import SPLINE_FIT, displacement_by
 from ..motion.magnify import magnify
 from ..progress import Progress, silent
 from .compare import Panel, grid_frames
@@ -36,7 +36,7 @@ def compare_views(
     panel_height: int = 256,
     reference: int = 0,
     heat_scale_px: float = 1.0,
-    estimator: FlowEstimator = FARNEBACK,
+    estimator: FlowEstimator = SPLINE_FIT,
     progress: Progress = silent,
 ) -> Iterator[Tensor]:
     """Chunks ``(n, 3, H, W)`` that show labelled clips; ``inspection`` above 1 adds a row with the motion times that.

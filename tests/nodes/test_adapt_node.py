@@ -63,7 +63,7 @@ def test_a_flow_estimator_from_a_file(standalone, small):
     plain, other = (
         json.loads(standalone.run("MagPlusMotionReport", input_clip=small, estimator=by)[1]) for by in (None, estimator)
     )
-    assert (plain["estimator"], other["estimator"]) == ("Farneback's optical flow", "arflow")
+    assert (plain["estimator"], other["estimator"]) == ("spline fit", "arflow")
     assert plain["curves"]["input"]["values_px"] != other["curves"]["input"]["values_px"]
     answer = standalone.by_id["MagPlusLoadFlow"].validate_inputs("absent.pth")
     assert "raft-things.pth" in answer and "ARFlow" in answer

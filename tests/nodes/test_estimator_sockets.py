@@ -92,7 +92,7 @@ def test_the_microscope_looks_for_motion_not_for_contrast(standalone):
     pushes = total(bump(24, 48, 9, 0.0, 0.5), bump(70, 48, 9, 0.0, -1.5))
     frames = torch.stack([render(skin, scaled(pushes, s), *SIZE) for s in (0.0, 0.5, 1.0, 0.3)])
     images = frames.permute(0, 2, 3, 1).contiguous()
-    wire = standalone.module("nodes.wires").Loaded(model=standalone.module("pipeline.measure").FARNEBACK)
+    wire = standalone.module("nodes.wires").Loaded(model=standalone.module("pipeline.measure").SPLINE_FIT)
     *_, by_light = standalone.run("MagPlusMotionMicroscope", images=images)
     *_, by_motion = standalone.run("MagPlusMotionMicroscope", images=images, estimator=wire)
     assert by_light * 95 == pytest.approx(24, abs=8)
