@@ -17,13 +17,13 @@ Plane = NDArray[np.float32]
 
 KNOTS, LEAST_PX = 24, 8.0
 """Knots along the mean side of a picture, unless they would be nearer to each other than so many px."""
-BEND_PX = 700.0
-"""Expected curvature of a displacement, px per (mean side)^2: a motion of 1 px over a tenth of a face has more, and
-is followed, as pixels outweigh this wherever there is something to see."""
-TILT = 0.2
-"""Expected slope of a displacement, px per px: where nothing is seen, the nearest motion is carried on."""
-SMALL_PX = 96
-"""Smaller pictures are not expected to bend more."""
+BEND, TILT = 178.0, 0.15
+"""What a displacement is expected to do, and does all the same where pixels say so: bend by so many px per (mean
+side)^2, which is 1 px over 7.5 % of it, and slope by so many px per px, so that the nearest motion is carried on where
+nothing is seen."""
+LARGE_PX, SMALL_PX, GIVE = 322.0, 96.0, 1.5
+"""Below the first mean side more bending is expected, by this power of it, down to the second. A small face shows fewer
+pixels between knots that lie farther apart on it: its motions of 1 px were told 8 % too small, and so 4 %."""
 TRACE = 1e-9
 """Part of the stiffness that every knot has of itself: a picture without any slopes asks for no motion."""
 
@@ -92,10 +92,11 @@ def surface_of(size: tuple[int, int]) -> Surface:
     bent, tilted, plain = ([np.diff(np.eye(part.shape[1]), n=k, axis=0) for part in (down, across)] for k in (2, 1, 0))
     parts = [(1, bent[0], plain[1]), (2, tilted[0], tilted[1]), (1, plain[0], bent[1])]
     bending = np.sum([factor * np.kron(a.T @ a, b.T @ b) for factor, a, b in parts], axis=0)
-    # a second difference of knots is the curvature times the square of their distance
-    expected = BEND_PX / max(side, SMALL_PX) ** 2 * spacing**2
-    tilting = sum(np.kron(a.T @ a, b.T @ b) for a, b in ((tilted[0], plain[1]), (plain[0], tilted[1])))
-    stiffness = bending / expected**2 + tilting / (TILT * spacing) ** 2
+    wider = max(1.0, LARGE_PX / max(side, SMALL_PX)) ** GIVE
+    # a difference of knots is the slope times their distance, a second one the curvature times its square
+    bent_by, tilted_by = wider * BEND * (spacing / max(side, SMALL_PX)) ** 2, TILT * spacing
+    tilting = np.sum([np.kron(a.T @ a, b.T @ b) for a, b in ((tilted[0], plain[1]), (plain[0], tilted[1]))], axis=0)
+    stiffness = bending / bent_by**2 + tilting / tilted_by**2
     return Surface(down=down, across=across, spacing=spacing, bending=stiffness)
 
 
