@@ -54,7 +54,7 @@ def dense_displacement(reference: Tensor, frames: Tensor) -> Tensor:
     Measured on textures of wavelengths 5 to 80 px in 128 x 128 px (error of the displacement projected on the true
     field, worst of six): without noise 0.3 % for pushes of sigma 20 px, 0.6 % for sigma 12, 1.5 % for sigma 8 and for
     shifts, all from 0.1 to 8 px. White noise of 0.01 per channel adds, per frame, a standard deviation of 0.011 px
-    (sigma 20), 0.026 px (sigma 12), 0.038 px (sigma 8) and 0.003 px (shift), from 3 px up more; Farneback's flow alone
+    (sigma 20), 0.025 px (sigma 12), 0.037 px (sigma 8) and 0.003 px (shift), from 3 px up more; Farneback's flow alone
     has two to three times that. A motion is followed as far as surfaces can bend (`surface.KNOTS`). Where a shift
     brings in what the reference does not show, the border is what the surface carries on there.
     """
