@@ -13,8 +13,8 @@ explain all pixels and colours best, in the sense of least squares: a pixel coun
   too short or too long; the following steps see to that, since each measures what is left after the one before.
 * Noise is measured in three colour axes apart, as video stores them with different precision. A grey clip has one.
 * Large pictures are fitted in pieces that overlap, so that knots stay near enough and equations few.
-* Light that changes everywhere alike is taken out first: the frame gets the reference's mean and contrast, told by
-  the pixels that motion does not explain away (`_same_light`).
+* Light that changes everywhere alike is taken out: the frame gets the reference's mean and contrast, told by the pixels
+  that motion explains (`_same_light`).
 """
 
 from __future__ import annotations
@@ -144,9 +144,12 @@ _last: list[tuple[weakref.ref[Tensor], Tensor, Fit]] = []
 
 def fit_of(reference: Tensor) -> Fit:
     """`Fit`; that of the last reference is kept for as long as the tensor lives, as all frames of a clip share it."""
-    if not _last or _last[0][0]() is not reference or not torch.equal(_last[0][1], reference):
-        _last[:] = [(weakref.ref(reference, lambda _: _last.clear()), reference.clone(), Fit(reference))]
-    return _last[0][2]
+    for known, content, fit in tuple(_last):
+        if known() is reference and torch.equal(content, reference):
+            return fit
+    fit = Fit(reference)
+    _last[:] = [(weakref.ref(reference, lambda _: _last.clear()), reference.clone(), fit)]
+    return fit
 
 
 def _seen(picture: Tensor) -> Plane:
