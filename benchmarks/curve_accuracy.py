@@ -182,6 +182,14 @@ def still_spots(minutes, codec, seconds=2.0):
     return found
 
 
+def print_table(scene, told):
+    """Errors of all sizes and ways."""
+    print("| push, px | of | pattern | by | true peak, px | least, px | found | bias, px | rms, px | bar, px | met |")
+    print("|---:|---|---|---|---:|---:|---:|---:|---:|---:|---|")
+    for found in peaks(scene, told.first_seed, told.seeds):
+        print(row(found, told.seeds), flush=True)
+
+
 def main():
     """Print the tables."""
     parser = argparse.ArgumentParser()
@@ -192,10 +200,8 @@ def main():
     parser.add_argument("--still-seconds", type=float, default=2.0, help="length of each still clip (2)")
     told = parser.parse_args()
     torch.set_num_threads(1)
-    print("| push, px | of | pattern | by | true peak, px | least, px | found | bias, px | rms, px | bar, px | met |")
-    print("|---:|---|---|---|---:|---:|---:|---:|---:|---:|---|")
-    for found in peaks(Scene(told.width), told.first_seed, told.seeds):
-        print(row(found, told.seeds), flush=True)
+    if told.seeds:
+        print_table(Scene(told.width), told)
     for codec in (False, True) if told.still_minutes else ():
         found = still_spots(told.still_minutes, codec, told.still_seconds)
         name = "H.264" if codec else "noise"

@@ -35,8 +35,8 @@ def looked_up(coefficients: Plane, flow: Plane, first: Plane, *, corner: tuple[i
     """Prefiltered planes ``(C, H, W)`` read at every pixel of a part plus ``flow`` ``(h, w, 2)``: ``(C, h, w)``.
 
     The part begins at ``corner`` (row, column). Where a pixel plus flow lies outside the picture the result is
-    ``first`` ``(C, h, w)``, so that nothing further is found there. The 4 x 4
-    spline weights are taken as 2 x 2 bilinear look-ups (Sigg and Hadwiger, GPU Gems 2, chapter 20).
+    ``first`` ``(C, h, w)``, so that nothing further is found there. The 4 x 4 spline weights are taken as 2 x 2
+    bilinear look-ups (Sigg and Hadwiger, GPU Gems 2, chapter 20).
     """
     _, height, width = coefficients.shape
     planes = torch.from_numpy(coefficients)[None]

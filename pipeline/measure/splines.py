@@ -70,8 +70,6 @@ class Fit:
     def refined(self, frame: Tensor, rough: Plane) -> Plane:
         """``rough`` ``(H, W, 2)`` in px, made exact: as the surface that explains ``frame`` ``(3, H, W)`` best."""
         seen = prefiltered(_seen(frame))
-        if len(self._pieces) == 1:
-            return self._pieces[0].refined(seen, rough)
         total, shares = np.zeros_like(rough), np.zeros_like(rough)
         for piece in self._pieces:
             total[piece.place] += piece.share * piece.refined(seen, rough[piece.place])
@@ -102,10 +100,10 @@ class _Piece:
             back = looked_up(seen, field, self._planes, corner=(down.start, across.start))
             known = self._known(field)
             back, noise = _same_light(self._planes, back, known)
-            weights, factor = self._equations(tuple(noise))
+            weights, factor = self._equations(noise)
             slopes = (self._slopes + _slopes(back)) / 2
             left = (self._planes - back) * weights * known
-            asked = surface.seen_by(np.einsum("chw,ckhw->khw", left, slopes)) - surface.bent(knots)
+            asked = surface.seen_by(np.einsum("chw,ckhw->khw", left, slopes)) - surface.resisted(knots)
             knots = knots + surface.solved(factor, asked)
             field = surface.field(knots)
         return field
@@ -139,16 +137,17 @@ class _Piece:
         return known.astype(np.float32)
 
 
-_last: list[tuple[weakref.ref[Tensor], Tensor, Fit]] = []
+_kept: dict[int, tuple[weakref.ref[Tensor], Tensor, Fit]] = {}
+"""By the reference's identity; its content is kept, too, as a tensor can be written to."""
 
 
 def fit_of(reference: Tensor) -> Fit:
-    """`Fit`; that of the last reference is kept for as long as the tensor lives, as all frames of a clip share it."""
-    for known, content, fit in tuple(_last):
-        if known() is reference and torch.equal(content, reference):
-            return fit
+    """`Fit`, kept for as long as the tensor lives: all frames of a clip share it, and clips may take turns."""
+    key = id(reference)
+    if key in _kept and _kept[key][0]() is reference and torch.equal(_kept[key][1], reference):
+        return _kept[key][2]
     fit = Fit(reference)
-    _last[:] = [(weakref.ref(reference, lambda _: _last.clear()), reference.clone(), fit)]
+    _kept[key] = weakref.ref(reference, lambda _: _kept.pop(key, None)), reference.clone(), fit
     return fit
 
 

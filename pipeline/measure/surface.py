@@ -36,7 +36,10 @@ class Surface:
     across: Array
     spacing: float
     """Of the knots, px."""
-    bending: Array
+    flat_down: Array
+    flat_across: Array
+    """Pseudo-inverses of both: knots from pixels."""
+    stiffness: Array
     """Energy of the expected bending and tilt of one component, ``(n, n)`` with n = rows x columns."""
 
     def field(self, knots: Array) -> Plane:
@@ -45,8 +48,7 @@ class Surface:
 
     def of(self, field: Plane) -> Array:
         """Knots of the surface next to a field."""
-        down, across = np.linalg.pinv(self.down), np.linalg.pinv(self.across)
-        return np.stack([down @ field[..., k] @ across.T for k in range(2)])
+        return np.stack([self.flat_down @ field[..., k] @ self.flat_across.T for k in range(2)])
 
     def seen_by(self, planes: Array) -> Array:
         """Sums of ``planes`` ``(2, H, W)`` over what each knot reaches."""
@@ -54,27 +56,24 @@ class Surface:
 
     def gram(self, xx: Plane, xy: Plane, yy: Plane) -> Array:
         """Normal equations ``(2n, 2n)`` from the weighted products of slopes ``(H, W)``."""
-        blocks = [self._products(product) for product in (xx, xy, yy)]
-        return np.block([[blocks[0], blocks[1]], [blocks[1], blocks[2]]])
-
-    def _products(self, weight: Plane) -> Array:
-        rows, columns = self.down.shape[1], self.across.shape[1]
+        (rows, columns), count = (self.down.shape[1], self.across.shape[1]), len(self.stiffness)
         down = (self.down[:, :, None] * self.down[:, None, :]).reshape(len(self.down), -1)
         across = (self.across[:, :, None] * self.across[:, None, :]).reshape(len(self.across), -1)
-        found = (down.T @ weight @ across).reshape(rows, rows, columns, columns)
-        return found.transpose(0, 2, 1, 3).reshape(rows * columns, rows * columns)
+        found = (down.T @ np.stack([xx, xy, yy]) @ across).reshape(3, rows, rows, columns, columns)
+        first, mixed, second = found.transpose(0, 1, 3, 2, 4).reshape(3, count, count)
+        return np.block([[first, mixed], [mixed, second]])
 
-    def bent(self, knots: Array) -> Array:
-        """How much a surface asks to be bent less, of each knot."""
-        return np.stack([(self.bending @ part.reshape(-1)).reshape(part.shape) for part in knots])
+    def resisted(self, knots: Array) -> Array:
+        """How much each knot of a bent surface is pulled back."""
+        return np.stack([(self.stiffness @ part.reshape(-1)).reshape(part.shape) for part in knots])
 
     def factorised(self, normal: Array) -> Tensor:
-        """Cholesky factor of normal equations ``(2n, 2n)`` in which bending counts, too."""
-        count = len(self.bending)
-        stiff = normal + TRACE * float(self.bending.max()) * np.eye(2 * count)
+        """Cholesky factor of normal equations ``(2n, 2n)`` in which stiffness counts, too."""
+        count = len(self.stiffness)
+        total = normal + TRACE * float(self.stiffness.max()) * np.eye(2 * count)
         for start in (0, count):
-            stiff[start : start + count, start : start + count] += self.bending
-        found: Tensor = torch.linalg.cholesky(torch.from_numpy(stiff))
+            total[start : start + count, start : start + count] += self.stiffness
+        found: Tensor = torch.linalg.cholesky(torch.from_numpy(total))
         return found
 
     def solved(self, factor: Tensor, asked: Array) -> Array:
@@ -86,18 +85,30 @@ class Surface:
 @lru_cache(maxsize=4)
 def surface_of(size: tuple[int, int]) -> Surface:
     """For pictures of one size."""
-    side = math.sqrt(size[0] * size[1])
+    side = max(math.sqrt(size[0] * size[1]), SMALL_PX)
     spacing = max(side / KNOTS, LEAST_PX)
     down, across = (_splines(length, spacing) for length in size)
-    bent, tilted, plain = ([np.diff(np.eye(part.shape[1]), n=k, axis=0) for part in (down, across)] for k in (2, 1, 0))
-    parts = [(1, bent[0], plain[1]), (2, tilted[0], tilted[1]), (1, plain[0], bent[1])]
-    bending = np.sum([factor * np.kron(a.T @ a, b.T @ b) for factor, a, b in parts], axis=0)
-    wider = max(1.0, LARGE_PX / max(side, SMALL_PX)) ** GIVE
     # a difference of knots is the slope times their distance, a second one the curvature times its square
-    bent_by, tilted_by = wider * BEND * (spacing / max(side, SMALL_PX)) ** 2, TILT * spacing
-    tilting = np.sum([np.kron(a.T @ a, b.T @ b) for a, b in ((tilted[0], plain[1]), (plain[0], tilted[1]))], axis=0)
-    stiffness = bending / bent_by**2 + tilting / tilted_by**2
-    return Surface(down=down, across=across, spacing=spacing, bending=stiffness)
+    bend_px = BEND * (spacing / side) ** 2 * max(1.0, LARGE_PX / side) ** GIVE
+    (plain_y, tilt_y, bent_y), (plain_x, tilt_x, bent_x) = (
+        [_squared(part.shape[1], order) for order in range(3)] for part in (down, across)
+    )
+    bending = np.kron(bent_y, plain_x) + 2 * np.kron(tilt_y, tilt_x) + np.kron(plain_y, bent_x)
+    tilting = np.kron(tilt_y, plain_x) + np.kron(plain_y, tilt_x)
+    return Surface(
+        down=down,
+        across=across,
+        spacing=spacing,
+        flat_down=np.linalg.pinv(down).astype(np.float64),
+        flat_across=np.linalg.pinv(across).astype(np.float64),
+        stiffness=bending / bend_px**2 + tilting / (TILT * spacing) ** 2,
+    )
+
+
+def _squared(knots: int, order: int) -> Array:
+    """Sum of squares of the differences of that order along one axis, as a form ``(knots, knots)``."""
+    differences = np.diff(np.eye(knots), n=order, axis=0)
+    return differences.T @ differences
 
 
 def _splines(length: int, spacing: float) -> Array:

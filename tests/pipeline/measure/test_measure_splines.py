@@ -94,7 +94,9 @@ def test_pieces_cover_a_side_and_overlap(length):
 def test_what_is_known_of_a_reference_is_kept_while_it_lives_and_is_what_it_was():
     first = synth.clip(synth.shift(0, 0), np.zeros(1), (48, 48))[0]
     fit = fit_of(first)
-    assert fit_of(first) is fit
+    other = first.clone()
+    fit_of(other)
+    assert fit_of(first) is fit, "clips take turns"
     first += 0.1
     assert fit_of(first) is not fit
     kept = weakref.ref(fit_of(first))
