@@ -42,7 +42,7 @@ RATE, COUNT, NOISE = Fraction(25), 13, 0.01
 STRENGTHS = synth.micro_motion(COUNT, width=0.17)
 SIZES_PX = (0.1, 0.2, 0.5, 1.0)
 TARGET_PX, MOST = 2.9, 32.0
-TEXTURES = 4
+FIRST_TEXTURE, TEXTURES = 70, 8
 WAYS = [(where, how) for where in ("face", "brows") for how in ("own", "magnified")]
 KEPT = ROOT / "build" / "accuracy"
 
@@ -64,7 +64,7 @@ class Scene:
     def rendered(self, texture, size_px):
         """Frames without noise."""
         moves = [synth.scaled(self.push(size_px), float(s)) for s in STRENGTHS]
-        return torch.stack([synth.render(synth.Texture(40 + texture), move, *self.size) for move in moves])
+        return torch.stack([synth.render(synth.Texture(FIRST_TEXTURE + texture), move, *self.size) for move in moves])
 
     def true_fields(self, size_px):
         """The exact displacement."""
@@ -80,7 +80,7 @@ class Scene:
 
     def least(self, texture, value):
         """Error of a curve that is ``value`` at a push of 1 px, for whoever knows the pattern."""
-        seen, (x, y), step = synth.Texture(40 + texture), synth.pixel_grid(*self.size), 0.05
+        seen, (x, y), step = synth.Texture(FIRST_TEXTURE + texture), synth.pixel_grid(*self.size), 0.05
         along = (
             (seen(x + step, y) - seen(x - step, y)) / (2 * step),
             (seen(x, y + step) - seen(x, y - step)) / (2 * step),

@@ -11,6 +11,8 @@ explain all pixels and colours best, in the sense of least squares: a pixel coun
 * The derivatives are the mean of those of both pictures, so that the noise of neither pulls the result towards zero.
 * The normal equations are those of the reference alone, and are factorised once for a clip. A step is then a little
   too short or too long; the following steps see to that, since each measures what is left after the one before.
+* What is expected of a surface would make every motion a little too small, as it holds against what pixels say. The
+  last step does not hold against what was found, only against what it adds itself (Tukey calls that twicing).
 * Noise is measured in three colour axes apart, as video stores them with different precision. A grey clip has one.
 * Large pictures are fitted in pieces that overlap, so that knots stay near enough and equations few.
 * Light that changes everywhere alike is taken out: the frame gets the reference's mean and contrast, told by the pixels
@@ -44,9 +46,12 @@ SURE = 2.0
 """How many times noise a place must show to count at all: noise shows more of itself here and less there."""
 BORDER_PX = 2
 """A blur at a border invents what it does not see."""
+LEAST_KNOWN = 0.01
+"""Part of the surroundings that a motion must leave in the picture to be judged by them."""
 LEAST_NOISE = 0.002
 """Noise is never taken for less than half a step of 8 bit: pictures are not sampled more finely than that."""
-STEPS = 3
+STEPS, STEP_PX = 3, 2.0
+"""Steps, and the most by which one moves a knot: the slopes of a picture say nothing about what lies farther away."""
 PIECE_PX, OVERLAP_PX = 640, 96
 """Largest side of a piece, and what neighbours share."""
 KEPT = 3
@@ -93,20 +98,43 @@ class _Piece:
     def refined(self, seen: Plane, rough: Plane) -> Plane:
         """The surface near ``rough`` that explains the prefiltered planes of a whole frame best."""
         surface = self._surface
-        knots = surface.of(rough)
+        knots = surface.of(self._likelier(seen, rough))
         field = surface.field(knots)
-        down, across = self.place
-        for _ in range(STEPS):
-            back = looked_up(seen, field, self._planes, corner=(down.start, across.start))
-            known = self._known(field)
-            back, noise = _same_light(self._planes, back, known)
+        for step in range(1, STEPS + 1):
+            back, known, noise = self._back(seen, field)
             weights, factor = self._equations(noise)
             slopes = (self._slopes + _slopes(back)) / 2
             left = (self._planes - back) * weights * known
-            asked = surface.seen_by(np.einsum("chw,ckhw->khw", left, slopes)) - surface.resisted(knots)
-            knots = knots + surface.solved(factor, asked)
+            asked = surface.seen_by(np.einsum("chw,ckhw->khw", left, slopes))
+            if step < STEPS:
+                asked = asked - surface.resisted(knots)
+            knots = knots + np.clip(surface.solved(factor, asked), -STEP_PX, STEP_PX)
             field = surface.field(knots)
         return field
+
+    def _likelier(self, seen: Plane, rough: Plane) -> Plane:
+        """``rough`` where it leaves less than half of what no motion leaves unexplained, else 0.
+
+        Steps find small motions without it, and where a picture shows nothing along one axis, as where its border row
+        is carried on, a flow may be anything: 120 px on a still clip.
+        """
+        unlike = []
+        for field in (np.zeros_like(rough), rough):
+            back, known, _ = self._back(seen, field)
+            apart, count = (
+                cv2.GaussianBlur(plane, (0, 0), self._surface.spacing, borderType=cv2.BORDER_REFLECT_101)
+                for plane in (((self._planes - back) ** 2).sum(axis=0) * known, known)
+            )
+            unlike.append(np.where(count > LEAST_KNOWN, apart / np.maximum(count, LEAST_KNOWN), np.inf))
+        return np.where((unlike[1] < unlike[0] / 2)[..., None], rough, 0).astype(np.float32)
+
+    def _back(self, seen: Plane, field: Plane) -> tuple[Plane, Plane, tuple[float, ...]]:
+        """The frame moved back by ``field`` and in the reference's light, what of it is known, and the noise."""
+        corner = self.place[0].start, self.place[1].start
+        back = looked_up(seen, field, self._planes, corner=corner)
+        known = self._known(field)
+        back, noise = _same_light(self._planes, back, known)
+        return back, known, noise
 
     def _equations(self, noise: tuple[float, ...]) -> tuple[Plane, Tensor]:
         """What each value counts ``(3, h, w)`` at this noise, and the factorised equations; kept, as noise stays."""

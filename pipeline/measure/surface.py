@@ -17,11 +17,11 @@ Plane = NDArray[np.float32]
 
 KNOTS, LEAST_PX = 24, 8.0
 """Knots along the mean side of a picture, unless they would be nearer to each other than so many px."""
-BEND, TILT = 178.0, 0.15
+BEND, TILT = 100.0, 0.15
 """What a displacement is expected to do, and does all the same where pixels say so: bend by so many px per (mean
-side)^2, which is 1 px over 7.5 % of it, and slope by so many px per px, so that the nearest motion is carried on where
+side)^2, which is 1 px over 10 % of it, and slope by so many px per px, so that the nearest motion is carried on where
 nothing is seen."""
-LARGE_PX, SMALL_PX, GIVE = 322.0, 96.0, 1.5
+LARGE_PX, SMALL_PX, GIVE = 322.0, 96.0, 1.2
 """Below the first mean side more bending is expected, by this power of it, down to the second. A small face shows fewer
 pixels between knots that lie farther apart on it: its motions of 1 px were told 8 % too small, and so 4 %."""
 TRACE = 1e-9

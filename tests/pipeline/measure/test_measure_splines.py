@@ -72,6 +72,16 @@ def test_a_black_picture_has_not_moved():
     assert dense_displacement(black[0], black[1:]).abs().max() < 1e-6
 
 
+def test_a_border_that_is_carried_on_moves_as_its_surroundings_do():
+    """Streaks show nothing along themselves: Farneback's flow finds motions of 100 px there."""
+    clip = synth.clip(synth.bump(100, 150, 20, 0.5, 0.0), np.array([0.0, 0.0, 1.0]), (240, 200))
+    clip[..., :48, :] = clip[..., 48:49, :]
+    clip[1:] += 1e-4 * torch.rand(clip[1:].shape, generator=torch.Generator().manual_seed(1))
+    still, moved = dense_displacement(clip[0], clip[1:])
+    assert still.abs().max() < 0.01
+    assert moved[0, 150, 100] == pytest.approx(0.5, abs=0.01) and moved[:, :60].abs().max() < 0.05
+
+
 def test_pieces_of_a_large_picture_agree_with_the_whole(monkeypatch):
     field = synth.total(synth.bump(100, 70, 20, 0.6, -0.3), synth.shift(0.2, 0.1))
     clip = synth.clip(field, np.array([0.0, 1.0]), (140, 230))
