@@ -73,12 +73,15 @@ def _around(touched: Tensor) -> FaceBox:
 
 
 def in_words(curve: MotionCurve, whole: str = "the face width") -> str:
-    """Peak and noise floor of a clip's motion in px and in percent of a width; says where it is noise."""
+    """Peak of a clip's motion in px and in percent of a width, against its noise floor; first of all if it is noise.
+
+    What matters comes first and is short: a node on the canvas shows about 90 characters.
+    """
     peak = f"Peak motion {abs(curve.peak_px):.3g} px ({abs(curve.peak_pct_face):.3g} % of {whole})"
     floor_px, floor = curve.noise_floor_px, curve.noise_floor_pct_face
     if floor_px is None or floor is None:
         return f"{peak}; too few frames to know the noise."
-    text = f"{peak}, noise floor {floor_px:.2g} px ({floor:.2g} %)"
-    if is_noise(curve):
-        return f"{text}. {NOISE}. Check reference, mask and face box, or film with less noise."
-    return f"{text}: {abs(curve.peak_pct_face) / floor:.3g} times the noise." if floor > 0 else f"{text}."
+    if floor == 0:
+        return f"{peak}, no noise."
+    text = f"{peak}, {abs(curve.peak_pct_face) / floor:.3g} x noise ({floor_px:.2g} px)."
+    return f"{NOISE}. {text} Check reference, mask and face box, or film with less noise." if is_noise(curve) else text

@@ -56,7 +56,7 @@ def test_progress_ticks_per_frame_and_shows_pictures(comfy):
     pictures = [data["bytes"] for data in run.of("preview") if data["node"] == "2"]
     assert pictures and all(picture[:2] == b"\xff\xd8" for picture in pictures)
     (said,) = [data["text"] for data in run.of("text") if data["node"] == "2"]
-    assert said.startswith("alpha 4. Peak motion ") and "noise floor" in said
+    assert said.startswith("alpha 4. Peak motion ") and " x noise (" in said
 
 
 def test_what_a_user_did_wrong_is_told_in_our_words(comfy):
