@@ -21,6 +21,10 @@ SHOW_ALPHA = """value => {
   group.subgraph.addInput('alpha', slot.type).connect(slot, inner)
   group.widgets.find(w => w.name === 'alpha').value = value }"""
 
+ONE_NODE = """type => { const node = LiteGraph.createNode(type); node.pos = [300, 250]
+  app.graph.add(node); app.canvas.select(node) }"""
+PICTURE = "name => [...document.querySelectorAll('img')].some(i => i.src.endsWith('/' + name) && i.naturalWidth > 0)"
+
 GENERATORS = {"FOMM", "FSRT", "MetaPortrait", "EMOPortraits"}
 """Templates that need weights: see test_generators.py."""
 OTHER_MODELS = {"De-magnify another model's output"}
@@ -99,6 +103,16 @@ def test_a_template_opens_runs_and_comes_back_from_its_video(comfy, page, shots,
     page.command("Comfy.Canvas.FitView")
     page.shot(shots / f"{name}, ran, {'nodes 2.0' if page.vue else 'canvas'}.png")
     _comes_back(page, videos[0]["source"], after)
+
+
+@pytest.mark.parametrize("page", ["nodes 2.0"], indirect=True)
+def test_a_help_page_opens_beside_its_node_with_its_picture(page, shots):
+    page.clear()
+    page.tab.evaluate(ONE_NODE, "MagPlusMotionReport")
+    page.tab.get_by_label("Node Info", exact=True).click()
+    page.tab.wait_for_function(PICTURE, arg="MagPlusMotionReport.jpg")
+    page.shot(shots / "Help page.png")
+    assert page.says() == [] and page.problems == []
 
 
 def test_the_runner_reads_a_subgraph_as_the_page_queues_it(page):
