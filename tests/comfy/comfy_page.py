@@ -101,8 +101,12 @@ class Page:
         return self.tab.evaluate(SAYS)
 
     def details(self):
-        """Open what the page's note on errors leads to: the panel that lists them."""
-        self.tab.get_by_text("View details").first.click()
+        """Open what the page's note on errors leads to, the panel that lists them; older pages open one at once."""
+        if not self.says():
+            time.sleep(3)
+        note = self.tab.get_by_text("View details")
+        if note.count():
+            note.first.click()
         time.sleep(2)
 
     def run(self, timeout=900):

@@ -78,7 +78,8 @@ def test_the_template_runs_with_its_file_and_names_it_without(root, tmp_path, ca
     template = root / "workflows" / "Magnify with FlowMag.json"
     nodes = {node["type"]: node for node in json.loads(template.read_text())["nodes"]}
     (model,) = nodes["MagPlusLoadMagnifier"]["properties"]["models"]
-    assert model == {"name": nodes["MagPlusLoadMagnifier"]["widgets_values"][0], "directory": "magplus"}
+    assert (model["name"], model["directory"]) == (nodes["MagPlusLoadMagnifier"]["widgets_values"][0], "magplus")
+    assert model["url"] == "https://github.com/dangeng/flowmag"
     words = ["workflow", str(template), "--set", "Clip.stop_frame=3", "--models", str(tmp_path), "--out", str(tmp_path)]
     assert main(words) == 2
     assert f"no file {model['name']}" in capfd.readouterr().err

@@ -122,6 +122,12 @@ def test_what_must_be_connected_is(template):
         assert needed <= linked, node["title"]
 
 
+def test_models_of_a_template_are_told_apart_by_their_url(template):
+    """The page takes two of one url for one."""
+    urls = [model["url"] for node in template["nodes"] for model in node["properties"].get("models", ())]
+    assert len(urls) == len(set(urls))
+
+
 @pytest.mark.parametrize("generator", ["FOMM", "FSRT", "MetaPortrait", "EMOPortraits"])
 def test_missing_weights_have_a_source_and_the_note_says_how_to_make_them(generator):
     nodes = json.loads((FOLDER / f"{generator}.json").read_text(encoding="utf-8"))["nodes"]
@@ -129,8 +135,8 @@ def test_missing_weights_have_a_source_and_the_note_says_how_to_make_them(genera
     (note,) = [one["widgets_values"][0] for one in nodes if one["title"] == "Read me"]
     (model,) = node["properties"]["models"]
     published = BACKBONES[generator.lower()].published
-    # Without a url: nothing is there that the page could fetch by itself.
-    assert model == {"name": node["widgets_values"][0], "directory": "magplus"}
+    # Older pages show only models with a url. Neither they nor newer ones fetch from this one: it is where users look.
+    assert model == {"name": node["widgets_values"][0], "url": published.origin, "directory": "magplus"}
     assert model["name"].endswith(".safetensors") and f" {model['name']}**" in note
     assert published.becomes == model["name"]
     assert published.origin in note and "magplus convert" in note
