@@ -21,8 +21,9 @@ SHOW_ALPHA = """value => {
   group.subgraph.addInput('alpha', slot.type).connect(slot, inner)
   group.widgets.find(w => w.name === 'alpha').value = value }"""
 
-ONE_NODE = """type => { const node = LiteGraph.createNode(type); node.pos = [300, 250]
-  app.graph.add(node); app.canvas.select(node) }"""
+ONE_NODE = """type => { const node = LiteGraph.createNode(type); node.pos = [200, 150]; app.graph.add(node)
+  app.canvas.ds.scale = 0.6; app.canvas.ds.offset = [100, 100]
+  app.canvas.selectNode(node); app.canvas.setDirty(true, true) }"""
 PICTURE = "name => [...document.querySelectorAll('img')].some(i => i.src.endsWith('/' + name) && i.naturalWidth > 0)"
 
 GENERATORS = {"FOMM", "FSRT", "MetaPortrait", "EMOPortraits"}
