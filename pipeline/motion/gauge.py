@@ -83,5 +83,6 @@ def in_words(curve: MotionCurve, whole: str = "the face width") -> str:
         return f"{peak}; too few frames to know the noise."
     if floor == 0:
         return f"{peak}, no noise."
-    text = f"{peak}, {abs(curve.peak_pct_face) / floor:.3g} x noise ({floor_px:.2g} px)."
+    times = abs(curve.peak_pct_face) / floor
+    text = f"{peak}, {times:{'.0f' if times >= 100 else '.3g'}} x noise ({floor_px:.2g} px)."
     return f"{NOISE}. {text} Check reference, mask and face box, or film with less noise." if is_noise(curve) else text

@@ -93,7 +93,7 @@ def test_it_is_what_the_graph_makes_bit_by_bit(pack, clip, mode, masked):
         given["mask"] = (torch.rand(1, 72, 64, generator=torch.Generator().manual_seed(3)) - 0.3).clamp(min=0)
     made, report = pack.run("MagPlusLongClip", path="driver.mkv", **given)
     assert equal(made, graph(pack, **given))
-    assert "11 frames at 29.97 fps, with its sound" in report and "noise floor" in report
+    assert "11 frames at 29.97 fps, with its sound" in report and " x noise (" in report
     assert left(pack) == []
 
 
