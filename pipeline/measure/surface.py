@@ -23,7 +23,7 @@ side)^2, which is 1 px over 10 % of it, and slope by so many px per px, so that 
 nothing is seen."""
 LARGE_PX, SMALL_PX, GIVE = 322.0, 96.0, 1.2
 """Below the first mean side more bending is expected, by this power of it, down to the second. A small face shows fewer
-pixels between knots that lie farther apart on it: its motions of 1 px were told 8 % too small, and so 4 %."""
+pixels between knots that lie farther apart on it; motions of 1 px on one of 96 px are told 1 to 2 % too small so."""
 TRACE = 1e-9
 """Part of the stiffness that every knot has of itself: a picture without any slopes asks for no motion."""
 
