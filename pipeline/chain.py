@@ -159,7 +159,7 @@ def _against_input(found: Mapping[str, StageMotion]) -> dict[str, dict[str, Moti
     if first is None:
         return {}
     return {
-        name: {r: compare(first.regions[r].curve, m.curve) for r, m in one.regions.items() if r in first.regions}
+        name: {r: compare(first.regions[r].compared, m.compared) for r, m in one.regions.items() if r in first.regions}
         for name, one in found.items()
         if name != "input"
     }

@@ -31,8 +31,8 @@ from .measure import (
     compare,
     displacement_by,
     measure_clip,
-    measure_stages,
 )
+from .measure.stages import StageMotion, examine_stages
 from .motion.animate import Reference, animate, resolve_reference
 from .motion.calibrate import choose_alpha
 from .motion.demagnify import check_intensity, demagnify, demagnify_onto, factor_for, local_factors
@@ -84,7 +84,7 @@ class RunResult:
     local: LocalGain | None
     """The gain of each part of the face, where that was asked for: ``factor`` is then the whole face's."""
     clips: dict[str, Clip]
-    curves: dict[str, MotionCurve]
+    stages: dict[str, StageMotion]
     """By the report's estimator, which is not the one of the loop."""
     estimator: str
     """Its name."""
@@ -96,9 +96,14 @@ class RunResult:
     opened: ExitStack = field(default_factory=ExitStack, repr=False)
 
     @property
+    def curves(self) -> dict[str, MotionCurve]:
+        """The motion of every stage, each along its own pattern."""
+        return {name: one.curve for name, one in self.stages.items()}
+
+    @property
     def comparisons(self) -> dict[str, MotionComparison]:
         """Every stage against the input."""
-        return {name: compare(self.curves["input"], self.curves[name]) for name in STAGES[1:]}
+        return {name: compare(self.stages["input"].compared, self.stages[name].compared) for name in STAGES[1:]}
 
     def close(self) -> None:
         """Release the scratch files."""
@@ -179,7 +184,7 @@ class _Job:
             loop=loop.face,
             local=loop.local,
             clips=clips,
-            curves=self._curves(clips, driver, source),
+            stages=self._stages(clips, driver, source),
             estimator=self.estimator.name,
             driver=driver,
             source=source,
@@ -281,13 +286,14 @@ class _Job:
         with self._timed("demagnify"):
             return self._spool(chunks, "restored")
 
-    def _curves(self, clips: dict[str, Clip], driver: Framed, source: Framed) -> dict[str, MotionCurve]:
+    def _stages(self, clips: dict[str, Clip], driver: Framed, source: Framed) -> dict[str, StageMotion]:
         boxes = _boxes(driver, source)
         if self.settings.pixels == "source":
             boxes["restored"] = source.box
         with self._timed("measure"):
             by = displacement_by(self.estimator)
-            return measure_stages(clips, boxes, reference=self.reference, estimator=by, progress=self.progress)
+            about: Any = {"reference": self.reference, "estimator": by, "progress": self.progress}
+            return examine_stages(clips, boxes, {}, quality=False, **about)
 
     @cached_property
     def _measuring(self) -> DisplacementMagnifier:

@@ -181,28 +181,34 @@ class CurveBuilder:
             looked_at = Weighted(self._spool, np.broadcast_to(region, (2, GRID, GRID)).reshape(-1))
         found = dominant_mode(looked_at)
         mode = found.vector.reshape(2, GRID, GRID)
-        if along is not None and (mode * along.mode).sum() < 0:
-            mode = -mode
-        weights = _weights(mode, found.noise.reshape(2, GRID, GRID)) if along is None else along.weights
+        weights = _weights(mode, found.noise.reshape(2, GRID, GRID))
+        curve = self._curve(mode, weights, found.explained, selection=SELECTION)
+        if along is not None:
+            return self.along(along, curve)
+        if curve.peak_pct_face < 0:
+            curve = curve.reversed()
+        return curve if like is None else curve.signed_like(like)
+
+    def along(self, other: MotionCurve, own: MotionCurve) -> MotionCurve:
+        """``own``, which `finish` gave, with sign and weights of another curve; its ``mode`` is what it was."""
+        mode = -own.mode if (own.mode * other.mode).sum() < 0 else own.mode
+        return self._curve(mode, other.weights, own.explained, selection=1.0)
+
+    def _curve(self, mode: Values, weights: Values, explained: float, *, selection: float) -> MotionCurve:
         # the same weights a quarter turn aside see equal noise and none of a motion along the mode
         pair = np.stack([weights.reshape(-1), np.stack([-weights[1], weights[0]]).reshape(-1)], axis=1)
         values, sideways = np.concatenate([rows @ pair for rows in self._spool.chunks()]).T
-        curve = MotionCurve(
+        return MotionCurve(
             values_pct_face=values,
-            noise_floor_pct_face=noise_floor(values, sideways * (SELECTION if along is None else 1)),
+            noise_floor_pct_face=noise_floor(values, sideways * selection),
             rate=self._rate,
             reference=self._reference,
             box=self._box,
             mode=mode,
             weights=weights,
-            explained=found.explained,
+            explained=explained,
             left_out=tuple(self._left_out),
         )
-        if along is not None:
-            return curve
-        if curve.peak_pct_face < 0:
-            curve = curve.reversed()
-        return curve if like is None else curve.signed_like(like)
 
     def mean_pct_face(self, region: Values | None = None) -> Values:
         """Mean displacement of each frame over the region or the box, ``(T, 2)``."""

@@ -68,7 +68,9 @@ class RegionMotion:
     at a positive value, in the axes of the face (x along its width, y down): its length is 1 where all of it goes one
     way, and near 0 where it parts, as lips do. ``magnitude_pct_face`` has no sign (`CurveBuilder.magnitude_pct_face`).
     ``shift`` is the motion of the region as a whole. ``inter_ocular_px`` is the distance of the eyes where landmarks
-    tell it, else None.
+    tell it, else None. ``along`` is the curve along the pattern of a clip that shows the same motion larger, where
+    there is one: gains are truer so, but what magnified the clip magnified its noise, too, and makes a weak peak too
+    large.
     """
 
     curve: MotionCurve
@@ -76,6 +78,12 @@ class RegionMotion:
     direction: tuple[float, float]
     shift: RegionShift
     inter_ocular_px: float | None = None
+    along: MotionCurve | None = None
+
+    @property
+    def compared(self) -> MotionCurve:
+        """The curve that comparisons take."""
+        return self.along or self.curve
 
     @property
     def direction_deg(self) -> float:
@@ -112,16 +120,19 @@ def measure_regions(
 ) -> dict[str, RegionMotion]:
     """`FACE` and, where ``face`` tells where they are, each of ``regions``, of one pass over the clip.
 
-    ``like`` and ``along`` as in `CurveBuilder.finish`, by region; ``watch`` as in `view_clip`. Ticks as `measure_clip`.
+    ``like`` as in `CurveBuilder.finish`, ``along`` as in `RegionMotion`, both by region; ``watch`` as in `view_clip`.
+    Ticks as `measure_clip`.
     """
     found: dict[str, RegionMotion] = {}
     eyes_px = face.inter_ocular_px if face is not None and face.measured else None
     with CurveBuilder(box=box, rate=clip.info.rate, reference=reference) as builder:
         view_clip(clip, box, builder, reference=reference, estimator=estimator, watch=watch, progress=progress)
         for name, region in _grids(clip, box, face, regions).items():
-            curve = builder.finish(like=_of(like, name), along=_of(along, name), region=region)
+            stronger = _of(along, name)
+            curve = builder.finish(like=_of(like, name) or stronger, region=region)
             found[name] = RegionMotion(
                 curve=curve,
+                along=None if stronger is None else builder.along(stronger, curve),
                 magnitude_pct_face=builder.magnitude_pct_face(region),
                 shift=RegionShift.of(
                     builder.mean_pct_face(region), like=_shift_of(like, name), along=_shift_of(along, name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measuring the stages of a chain together: weak motions along the pattern of their strong versions."""
+"""Measuring the stages of a chain together: weak motions are compared along the pattern of their strong versions."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ class StageMotion:
         """Of the whole face."""
         return self.regions[FACE].curve
 
+    @property
+    def compared(self) -> MotionCurve:
+        """The same as comparisons take it."""
+        return self.regions[FACE].compared
+
 
 def measure_stages(
     clips: Mapping[str, Clip],
@@ -46,10 +51,10 @@ def measure_stages(
     watches: Mapping[str, Watch] = UNWATCHED,
     progress: Progress = silent,
 ) -> dict[str, MotionCurve]:
-    """Curves of those `STAGES` that ``clips`` holds, each inside its box, in the order of the chain.
+    """Curves to compare of those `STAGES` that ``clips`` holds, each inside its box, in the order of the chain.
 
     The pattern of a barely visible motion is known badly, while its magnified version has the same and shows it. So
-    the input is measured along the magnified clip and the restored clip along the generated one, where those are
+    the input is compared along the magnified clip and the restored clip along the generated one, where those are
     there; the generated clip keeps a pattern of its own, with the sign of the driver's. Ticks under the name ``stage``.
     ``watches`` are shown what is measured of each stage, see `view_clip`.
     """
@@ -64,7 +69,7 @@ def measure_stages(
         watches=watches,
         progress=progress,
     )
-    return {name: one.curve for name, one in found.items()}
+    return {name: one.compared for name, one in found.items()}
 
 
 def examine_stages(

@@ -9,9 +9,11 @@ from magplus.models.geometry import FaceBox
 from magplus.pipeline.clip import TensorClip
 from magplus.pipeline.face.anatomy import FaceMap, region_mask
 from magplus.pipeline.face.depth import depth
+from magplus.pipeline.measure import measure_clip
 from magplus.pipeline.measure.grid import face_grid, mask_grid
 from magplus.pipeline.measure.quality import QualityWatch
 from magplus.pipeline.measure.regions import FACE, RegionShift, measure_regions
+from magplus.pipeline.measure.stages import examine_stages
 from synth import Texture, bump, displacement, micro_motion, render, scaled, shift, total
 
 SIZE = (128, 128)
@@ -75,6 +77,22 @@ def test_a_shift_takes_sign_or_direction_of_another_one():
     other = RegionShift(values_pct_face=means[:, 0], direction=(1.0, 0.0), noise_floor_pct_face=None)
     assert RegionShift.of(means, like=other).values_pct_face[2] == pytest.approx(-1)
     assert RegionShift.of(means, along=other).values_pct_face == pytest.approx(means[:, 0])
+
+
+def test_a_weak_clip_is_shown_along_its_own_pattern_and_compared_along_its_magnified_one():
+    """What is magnified is its noise, too: along that pattern gains are truer and a weak peak is too large."""
+    weak, loud = (
+        TensorClip(faces(s) + 0.003 * torch.randn((len(EARLY), 3, *SIZE), generator=torch.Generator().manual_seed(k)))
+        for k, s in enumerate((0.5, 4.0))
+    )
+    clips, boxes = {"input": weak, "magnified": loud}, {"input": BOX, "magnified": BOX}
+    found = examine_stages(clips, boxes, {}, quality=False)
+    own, strong = measure_clip(weak, BOX), measure_clip(loud, BOX)
+    assert np.array_equal(found["input"].curve.values_pct_face, own.values_pct_face)
+    along = measure_clip(weak, BOX, along=strong)
+    assert np.array_equal(found["input"].compared.values_pct_face, along.values_pct_face)
+    assert not np.array_equal(along.values_pct_face, own.values_pct_face)
+    assert found["magnified"].compared is found["magnified"].curve
 
 
 def test_a_weak_motion_is_told_by_the_shift_where_its_pattern_is_noise():
