@@ -77,7 +77,7 @@ def encoded(monkeypatch):
 
 
 def test_the_main_job_with_fsrt_and_two_sources(folder, tmp_path, encoded):
-    # Under these weights FSRT moves by a fortieth of the driver's motion: at alpha 4 too little to scale it back to all.
+    # Under these weights FSRT moves by a fortieth of the motion: at alpha 4 too little to scale it back to all of it.
     more = ("--alpha", 6, "--option", "max_memory_mb=64")
     record = run(folder, "fsrt", tmp_path / "out.mkv", *more, sources=("one", "two"))
     assert encoded == [(2, 3, 128, 128)]
