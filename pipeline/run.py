@@ -292,8 +292,9 @@ class _Job:
             boxes["restored"] = source.box
         with self._timed("measure"):
             by = displacement_by(self.estimator)
-            about: Any = {"reference": self.reference, "estimator": by, "progress": self.progress}
-            return examine_stages(clips, boxes, {}, quality=False, **about)
+            return examine_stages(
+                clips, boxes, {}, reference=self.reference, estimator=by, quality=False, progress=self.progress
+            )
 
     @cached_property
     def _measuring(self) -> DisplacementMagnifier:

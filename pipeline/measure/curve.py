@@ -181,18 +181,21 @@ class CurveBuilder:
             looked_at = Weighted(self._spool, np.broadcast_to(region, (2, GRID, GRID)).reshape(-1))
         found = dominant_mode(looked_at)
         mode = found.vector.reshape(2, GRID, GRID)
+        if along is not None:
+            return self._along(along, mode, found.explained)
         weights = _weights(mode, found.noise.reshape(2, GRID, GRID))
         curve = self._curve(mode, weights, found.explained, selection=SELECTION)
-        if along is not None:
-            return self.along(along, curve)
         if curve.peak_pct_face < 0:
             curve = curve.reversed()
         return curve if like is None else curve.signed_like(like)
 
     def along(self, other: MotionCurve, own: MotionCurve) -> MotionCurve:
         """``own``, which `finish` gave, with sign and weights of another curve; its ``mode`` is what it was."""
-        mode = -own.mode if (own.mode * other.mode).sum() < 0 else own.mode
-        return self._curve(mode, other.weights, own.explained, selection=1.0)
+        return self._along(other, own.mode, own.explained)
+
+    def _along(self, other: MotionCurve, mode: Values, explained: float) -> MotionCurve:
+        mode = -mode if (mode * other.mode).sum() < 0 else mode
+        return self._curve(mode, other.weights, explained, selection=1.0)
 
     def _curve(self, mode: Values, weights: Values, explained: float, *, selection: float) -> MotionCurve:
         # the same weights a quarter turn aside see equal noise and none of a motion along the mode
