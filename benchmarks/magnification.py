@@ -10,7 +10,6 @@ import math
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -20,9 +19,8 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
 import conftest  # noqa: E402, F401 - loads the checkout as the package
 import magnification_metrics as metrics  # noqa: E402
-from magnification_rule import OVER_FLOOR, judge  # noqa: E402
+from magnification_rule import OVER_FLOOR, floor, judge, strength  # noqa: E402
 from magnification_scenes import Camera, scene, seen  # noqa: E402
-from magplus.models.lkmag import arch  # noqa: E402
 from magplus.models.registry import load_magnifier  # noqa: E402
 from magplus.pipeline.cli.console import peak_memory_bytes  # noqa: E402
 from magplus.pipeline.render import render_table  # noqa: E402
@@ -81,25 +79,21 @@ def _one_scene(methods, alpha, cameras, *, number, size, seed):
     """``(camera, method, metrics)`` of one scene."""
     drawn = scene(seed, number, alpha, size)
     motion, input_motion = drawn.motion, drawn.motion / alpha
-    told = metrics.MotionError(drawn.truth, motion - input_motion)
-    at_rest_told = metrics.MotionError(drawn.reference, motion - input_motion)
+    told = metrics.MotionError(drawn.truth, drawn.motion - input_motion)
+    part = metrics.MotionGain(drawn.shown, 1 / alpha, drawn.motion)
     region = metrics.moving(motion)
     clean = {name: run(drawn.reference, drawn.frame[None], alpha)[0] for name, run in methods.items()}
     for camera in cameras:
-        perfect = not (camera.noise or camera.eight_bit)
         takes = {"seed": seed * 1000 + number, "repeats": 2 if camera.noise else 1}
         reference, frames = seen(drawn, camera, **takes)
-        at_rest = seen(drawn.at_rest(), camera, **takes)[1][:1]
-        floor = 0.0 if perfect else _floor(drawn, camera, takes["seed"])
+        least = floor(drawn, camera, takes["seed"]) if camera.noise or camera.eight_bit else 0.0
+        over_floor = strength(input_motion) / max(least, 1e-6)
         for name, run in methods.items():
             start = time.process_time()
             out = run(reference, frames, alpha)
             seconds = (time.process_time() - start) / len(frames)
             noise = float("nan") if camera.h264 else camera.noise or float("nan")
-            # What the same noise shows of a picture at rest is no motion.
-            unmoved = 1.0 if perfect else at_rest_told.gain(run(reference, at_rest, alpha)[0], motion)
-            gain = told.gain(out[0], motion) - (unmoved - 1)
-            over_floor = _strength(input_motion) / max(floor, 1e-6)
+            gain = _gain(part, run, drawn, camera=camera, seed=takes["seed"], out=out[0])
             yield camera, name, {
                 "psnr": metrics.psnr(out[0], drawn.truth),
                 "psnr_moving": metrics.psnr(out[0], drawn.truth, region),
@@ -115,18 +109,24 @@ def _one_scene(methods, alpha, cameras, *, number, size, seed):
             }  # fmt: skip
 
 
-def _strength(motion):
-    """Root mean square length of a motion in px, where it moves."""
-    return float(motion.square().sum(0)[metrics.moving(motion)].mean().sqrt())
+def _gain(part, run, drawn, *, camera, seed, out):
+    """Gain of a take ``out``, or where there is noise of its mean with what the mirrored noise gives.
+
+    What the same takes of a picture at rest show of the motion is none, and is taken off.
+    """
+    if not (camera.noise or camera.eight_bit):
+        return part(out)
+    moved, still = [out], []
+    for mirrored in (False, True) if camera.noise else (False,):
+        if mirrored:
+            moved.append(_magnified(run, drawn, camera=camera, seed=seed, mirrored=True))
+        still.append(_magnified(run, drawn.at_rest(), camera=camera, seed=seed, mirrored=mirrored))
+    return part(sum(moved) / len(moved)) - part.pretended(sum(still) / len(still))
 
 
-def _floor(drawn, camera, seed):
-    """Displacement in px that the untrained prior finds between two takes of a picture that stands still."""
-    # Two takes of a clean picture are rounded alike; a quarter of a level of noise shows what rounding hides.
-    camera = replace(camera, noise=camera.noise or 0.25 / 255)
-    reference, frames = seen(drawn.at_rest(), camera, seed=seed)
-    prior = arch.prior()
-    return metrics.rms(prior.displacement(prior.prepare(reference), frames).square().sum(1).sqrt())
+def _magnified(run, drawn, *, camera, seed, mirrored):
+    reference, frames = seen(drawn, camera, seed=seed, mirrored=mirrored)
+    return run(reference, frames, drawn.alpha)[0]
 
 
 def show(results, methods):

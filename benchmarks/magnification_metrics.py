@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -78,18 +78,6 @@ class MotionError:
             return float("nan")
         return float(inner(self._error(picture.mean(0)[None, None])).square().sum(0).sqrt()[self.counted].mean())
 
-    def gain(self, picture: Tensor, motion: Tensor) -> float:
-        """Slope of the motion that a picture shows on the true one ``(2, H, W)``, where the latter is; 1 is right.
-
-        Told by places and not by colours: a picture that lost contrast to a blur has not lost motion. nan where too few
-        places can be told.
-        """
-        if not self._usable:
-            return float("nan")
-        counted = self.counted & inner(moving(motion))
-        error, true = inner(self._error(picture.mean(0)[None, None])), inner(motion)
-        return 1 + float((error * true).sum(0)[counted].sum() / true.square().sum(0)[counted].sum().clamp(min=1e-12))
-
     def _error(self, grey: Tensor) -> Tensor:
         """Displacement ``(2, H, W)`` from where a point should be to where it is."""
         grid = pixel_grid(*grey.shape[-2:], like=grey)
@@ -110,6 +98,66 @@ class MotionError:
         left = gaussian_blur(difference.square(), self.WINDOW_PX)
         best = left.argmin(0, keepdim=True).expand(1, 2, -1, -1)
         return -offset.gather(0, best)[0]
+
+
+class MotionGain:
+    """Which part of the true motion a picture shows: the strength of motion whose rendered picture is nearest to it.
+
+    Least squares of colours where it moves, up to contrast and brightness: the nearest of the renderer's pictures of
+    all `STRENGTHS` and the input's own, then one step along their derivative by the strength. Noise moves nothing to
+    first order: in the mean with a picture that had the same noise with its sign turned it cancels. All is compared
+    after a blur, as what is finer than the grid of pixels lies otherwise in every rendered picture.
+
+    Told point by point and averaged, the gain of pictures with noise is another: the true motion itself, by spline
+    warps at alpha 1/32 and noise 0.01, comes out at 1.7 and 2.4, as the nearest place of a weak point is often that of
+    the input. Here it is 1.001 and 0.979.
+    """
+
+    STRENGTHS = tuple(k / 10 for k in range(-2, 16))
+    BLUR_PX = 1.0
+    STEP = 0.02
+    LEAST_CONTRAST = 0.05
+
+    def __init__(self, picture: Callable[[float], Tensor], own: float, motion: Tensor) -> None:
+        """``picture(s)`` is what is seen at ``s`` times the true motion ``(2, H, W)``; ``own`` the input's ``s``."""
+        self._moving = inner(moving(motion))
+        self._rendered = {s: self._seen(picture(s)) for s in {own, *self.STRENGTHS}}
+        self._slopes = {
+            at: (self._seen(picture(at + self.STEP)) - self._seen(picture(at - self.STEP))) / (2 * self.STEP)
+            for at in (0.0, 1.0)
+        }
+
+    def __call__(self, picture: Tensor) -> float:
+        """The part, 1 is right."""
+        seen = self._seen(picture)
+        nearest = min(self._rendered, key=lambda s: self._left(seen, self._rendered[s]))
+        return nearest + self._beyond(seen, nearest)
+
+    def pretended(self, still: Tensor) -> float:
+        """Part of the motion that a picture of the reference at rest seems to show."""
+        return self._beyond(self._seen(still), 0.0)
+
+    def _seen(self, picture: Tensor) -> Tensor:
+        colours = inner(gaussian_blur(picture[None], self.BLUR_PX)[0])[:, self._moving]
+        return colours - colours.mean(1, keepdim=True)
+
+    def _left(self, seen: Tensor, rendered: Tensor) -> float:
+        contrast = max(float((seen * rendered).sum() / rendered.square().sum().clamp(min=1e-12)), self.LEAST_CONTRAST)
+        return float((seen / contrast - rendered).square().sum())
+
+    def _beyond(self, seen: Tensor, strength: float) -> float:
+        """How much more motion than ``strength``: a picture and its derivative, fitted to what is seen."""
+        basis = torch.stack([self._rendered[strength].flatten(), self._slope(strength).flatten()]).double()
+        contrast, change = torch.linalg.solve(basis @ basis.T, basis @ seen.flatten().double()).tolist()
+        return change / max(contrast, self.LEAST_CONTRAST)
+
+    def _slope(self, strength: float) -> Tensor:
+        if strength in self._slopes:
+            return self._slopes[strength]
+        # At the ends, and at a strength of the input's own that is none of these, what is nearest to either side.
+        low = max((s for s in self.STRENGTHS if s < strength), default=self.STRENGTHS[0])
+        high = min((s for s in self.STRENGTHS if s > max(strength, low)), default=strength)
+        return (self._rendered[high] - self._rendered[low]) / (high - low)
 
 
 TEXTURE = 2e-6

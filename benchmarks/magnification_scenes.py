@@ -56,6 +56,10 @@ class Scene:
     picture: Callable[[float], Tensor]
     """What is seen at so many times the frame's motion."""
 
+    def shown(self, part: float) -> Tensor:
+        """What is seen at so many parts of the truth's motion."""
+        return self.picture(part * self.alpha)
+
     def at_rest(self) -> Scene:
         """The same without any motion."""
         none = torch.zeros_like(self.motion)
@@ -151,14 +155,20 @@ def _limited(motion: Motion, amount: float, alpha: float, size: int) -> Motion:
     return motion.times(min(amount, 0.6 / (strain(motion, size) * max(alpha, 1.0))))
 
 
-def seen(scene: Scene, camera: Camera, *, seed: int, repeats: int = 1) -> tuple[Tensor, Tensor]:
-    """Reference ``(3, S, S)`` and ``repeats`` takes of the frame as a camera gives them, each with its own noise."""
+def seen(scene: Scene, camera: Camera, *, seed: int, repeats: int = 1, mirrored: bool = False) -> tuple[Tensor, Tensor]:
+    """Reference ``(3, S, S)`` and ``repeats`` takes of the frame as a camera gives them, each with its own noise.
+
+    ``mirrored``: the same noise with its sign turned.
+    """
     rng = np.random.default_rng((BENCHMARK, seed, 1))
     frames = scene.frame.expand(repeats, -1, -1, -1)
     if camera.h264:
         frames = torch.cat([*(scene.picture(s)[None] for s in RISING), frames])
     pictures = torch.cat([scene.reference[None], frames])
-    pictures = pictures + camera.noise * torch.from_numpy(rng.standard_normal(pictures.shape)).float()
+    pictures = (
+        pictures
+        + (-camera.noise if mirrored else camera.noise) * torch.from_numpy(rng.standard_normal(pictures.shape)).float()
+    )
     pictures = pictures.clamp(0, 1)
     if camera.eight_bit:
         pictures = (pictures * 255).round() / 255

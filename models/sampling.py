@@ -115,7 +115,8 @@ def without_folds(displacement: Tensor) -> Tensor:
         if not folded.any():
             break
         reach = 2 * int(sigma) + 1
-        near = F.max_pool2d(folded.to(displacement), reach, 1, reach // 2)
+        near = F.max_pool2d(folded.to(displacement), (reach, 1), 1, (reach // 2, 0))
+        near = F.max_pool2d(near, (1, reach), 1, (0, reach // 2))
         displacement = torch.lerp(displacement, wide_blur(displacement, sigma), wide_blur(near, sigma / 2))
     return displacement
 

@@ -17,9 +17,14 @@ from torch import Tensor
 
 from ..filters import halve, wide_blur
 from ..sampling import sample_spline, spline_coefficients, spline_gradient
+from .light import light_between
 
 WINDOWS_PX = (1.2, 2.4, 4.8, 9.6)
 """Window sigmas at every pyramid level, in that level's px."""
+
+TWICED = 11 / 6
+"""Noise variance of a Gaussian window that is used twice (Tukey's twicing), in parts of that of one use: in two
+dimensions 4 - 4 * 2 / 3 + 1 / 2."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +34,14 @@ class ReferenceLevel:
     image: Tensor
     gradient_x: Tensor
     gradient_y: Tensor
+    products: Tensor
+    """Of both gradients, summed over colours, ``(B, 3, h, w)``: xx, xy, yy."""
     inverse: Tensor
     """Damped inverse structure tensor per window, ``(B, K, 3, h, w)``: xx, xy, yy."""
-    variance: Tensor
-    """Variance of each window's displacement for unit image noise, ``(B, K, h, w)`` in px^2."""
+    eigenvalues: Tensor
+    """Of each window's structure tensor, ``(B, K, 2, h, w)``."""
+    halvings: int
+    """How often the picture was halved: 0 on the finest level."""
     least_noise: Tensor
     """Sigma, ``(B, 1, 1, 1)``."""
 
@@ -42,8 +51,10 @@ class ReferenceLevel:
             image=self.image[..., kept, :],
             gradient_x=self.gradient_x[..., kept, :],
             gradient_y=self.gradient_y[..., kept, :],
+            products=self.products[..., kept, :],
             inverse=self.inverse[..., kept, :],
-            variance=self.variance[..., kept, :],
+            eigenvalues=self.eigenvalues[..., kept, :],
+            halvings=self.halvings,
             least_noise=self.least_noise,
         )
 
@@ -81,23 +92,45 @@ def pyramid(images: Tensor, levels: int) -> list[Tensor]:
     return out
 
 
-def reference_level(image: Tensor, *, damping: float, least_noise: Tensor) -> ReferenceLevel:
+def reference_level(image: Tensor, *, damping: float, least_noise: Tensor, halvings: int = 0) -> ReferenceLevel:
     """Gradients, structure tensors and their inverses of one level ``(B, 3, h, w)``."""
     gx, gy = spline_gradient(image, 3), spline_gradient(image, 2)
     products = torch.cat([(gx * gx).sum(1, True), (gx * gy).sum(1, True), (gy * gy).sum(1, True)], 1)
     tensors = torch.stack([wide_blur(products, sigma) for sigma in WINDOWS_PX], 1)
     xx, xy, yy = tensors[:, :, 0] + damping, tensors[:, :, 1], tensors[:, :, 2] + damping
-    determinant = xx * yy - xy * xy
-    inverse = torch.stack([yy, -xy, xx], 2) / determinant[:, :, None]
-    pixels = torch.tensor([4 * math.pi * sigma**2 for sigma in WINDOWS_PX]).to(image).view(-1, 1, 1)
+    mean, apart = (xx + yy) / 2, (((xx - yy) / 2).square() + xy * xy).sqrt()
     return ReferenceLevel(
         image=image,
         gradient_x=gx,
         gradient_y=gy,
-        inverse=inverse,
-        variance=(inverse[:, :, 0] + inverse[:, :, 2]) / pixels,
+        products=products,
+        inverse=torch.stack([yy, -xy, xx], 2) / (xx * yy - xy * xy)[:, :, None],
+        eigenvalues=torch.stack([mean + apart, (mean - apart).clamp(min=damping)], 2),
+        halvings=halvings,
         least_noise=least_noise,
     )
+
+
+def _variance(level: ReferenceLevel, noise: Tensor) -> Tensor:
+    """Variance of each window's displacement for unit image noise, ``(N, K, h, w)`` in px^2.
+
+    Of the reference's slopes those that noise explains say nothing: in flat parts all of them, and a window that took
+    them for texture would be sure of what it makes up.
+    """
+    pixels = noise.new_tensor([_pixels(sigma) for sigma in WINDOWS_PX]).view(-1, 1, 1)
+    white = level.halvings == 0
+    correlation = 1.0 if white else 4 * math.pi / 3 * (1 - 4.0**-level.halvings)
+    # Two pictures make the noise of a residual, one that of the slopes.
+    made_up = 3 * (SLOPE_NOISE if white else SLOPE_NOISE_HALVED) * torch.maximum(noise**2 / 2, level.least_noise**2)
+    least = made_up * (0.5 * correlation / pixels).sqrt() + LEAST_SLOPE
+    real = torch.maximum(level.eigenvalues - made_up[:, :, None], least[:, :, None])
+    return (level.eigenvalues / real.square()).sum(2) * (TWICED * correlation / pixels)
+
+
+SLOPE_NOISE, SLOPE_NOISE_HALVED = 1.39, 1.03
+"""Squared slope that white noise of unit variance has in a cubic spline, and that it has after one or more halvings, by
+its spectrum. There it is correlated, too: windows lose so much less of it, pi at first and 4 pi / 3 in the end."""
+LEAST_SLOPE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,33 +145,84 @@ class Estimate:
         return Estimate(displacement=self.displacement[..., kept, :], error=self.error[..., kept, :])
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unexplained:
+    """What is left of a reference minus the warped frame, and the noise that it shows."""
+
+    residual: Tensor
+    """``(N, 3, h, w)``, in the light of the reference."""
+    noise: Tensor
+    """Sigma per frame, ``(N, 1, 1, 1)``."""
+    coarseness: Tensor
+    """How many times the variance of white noise a window must expect, ``(N, K, 1, 1)``, 1 or more."""
+
+    def rows(self, kept: slice) -> Unexplained:
+        """A band of it."""
+        return Unexplained(residual=self.residual[..., kept, :], noise=self.noise, coarseness=self.coarseness)
+
+
 def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate) -> Evidence:
     """Steps of all windows from the present estimate.
 
     Taking no step competes with the same rules: where a finer level has too little texture to say anything, the
     estimate of the coarser one stands.
     """
-    return weigh(level, *unexplained(level, frame_coefficients, grid, now), now)
+    return weigh(level, unexplained(level, frame_coefficients, grid, now), now)
 
 
-def unexplained(
-    level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate
-) -> tuple[Tensor, Tensor]:
-    """Reference minus warped frame ``(N, 3, h, w)``, and the image noise sigma that it shows, ``(N, 1, 1, 1)``."""
-    residual = level.image - sample_spline(frame_coefficients, grid + now.displacement)
-    return residual, torch.maximum(_noise_sigma(residual), level.least_noise)
+def unexplained(level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate) -> Unexplained:
+    """What the present estimate leaves of a frame."""
+    warped = sample_spline(frame_coefficients, grid + now.displacement)
+    residual = level.image + light_between(level.image, warped).on(level.image) - warped
+    noise = torch.maximum(_noise_sigma(residual), level.least_noise)
+    return Unexplained(residual=residual, noise=noise, coarseness=_coarseness(level, residual.detach(), noise))
 
 
-def weigh(level: ReferenceLevel, residual: Tensor, noise: Tensor, now: Estimate) -> Evidence:
-    """The evidence in a residual; all but ``noise`` may be the same band of their pictures."""
-    moments = torch.stack([(level.gradient_x * residual).sum(1), (level.gradient_y * residual).sum(1)], 1)
-    steps = [_solve(level.inverse[:, k], wide_blur(moments, sigma)) for k, sigma in enumerate(WINDOWS_PX)]
+def _coarseness(level: ReferenceLevel, residual: Tensor, noise: Tensor) -> Tensor:
+    """`Unexplained.coarseness`: a codec's noise comes in blocks, and a window that takes it for white trusts itself.
+
+    What no motion explains is blurred by the middle window; white noise would lose all but one part in its pixels.
+    """
+    k = WINDOWS_PX.index(CODEC_WINDOW_PX)
+    step = _solve(level.inverse[:, k], wide_blur(_moments(level, residual), CODEC_WINDOW_PX))
+    left = residual - level.gradient_x * step[:, :1] - level.gradient_y * step[:, 1:]
+    power = wide_blur(left, CODEC_WINDOW_PX).square().mean(1).flatten(1)[:, ::7].median(1).values / 0.79
+    ratio = power.view(-1, 1, 1, 1) * _pixels(CODEC_WINDOW_PX) / (noise**2 * CODEC_MARGIN)
+    return torch.cat([ratio.clamp(1, _pixels(sigma)) for sigma in WINDOWS_PX], 1)
+
+
+def weigh(level: ReferenceLevel, found: Unexplained, now: Estimate) -> Evidence:
+    """The evidence in a residual; all may be the same band of their pictures."""
+    moments = _moments(level, found.residual)
+    steps = [_twiced(level, k, moments) for k in range(len(WINDOWS_PX))]
     steps.append(torch.zeros_like(steps[0]))
-    local = wide_blur(residual.square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
-    variance = level.variance * torch.maximum(local, noise**2)
+    local = wide_blur(found.residual.square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
+    variance = _variance(level, found.noise) * torch.maximum(local, found.noise**2) * found.coarseness
     variance = torch.cat([variance, now.error[:, None]], 1)
     stacked = torch.stack(steps, 1)
-    return Evidence(steps=stacked, error=variance + _inconsistency(stacked, variance), residual=residual, noise=noise)
+    error = variance + _inconsistency(stacked, variance)
+    return Evidence(steps=stacked, error=error, residual=found.residual, noise=found.noise)
+
+
+def _moments(level: ReferenceLevel, residual: Tensor) -> Tensor:
+    return torch.stack([(level.gradient_x * residual).sum(1), (level.gradient_y * residual).sum(1)], 1)
+
+
+def _pixels(sigma: float) -> float:
+    """How many pixels a window counts as: white noise loses the root of it."""
+    return 4 * math.pi * sigma**2
+
+
+def _twiced(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
+    """Step of window ``k``, and the same window's on what that step leaves.
+
+    One use of a window flattens a motion whose width is near its own: a push of sigma 10 px by a fifth in a window of
+    sigma 4.8 px. Used twice, by a thirtieth, and what noise adds grows less than in a window as small as that takes.
+    """
+    step = _solve(level.inverse[:, k], wide_blur(moments, WINDOWS_PX[k]))
+    (xx, xy, yy), (x, y) = level.products.unbind(1), step.unbind(1)
+    left = moments - torch.stack([xx * x + xy * y, xy * x + yy * y], 1)
+    return step + _solve(level.inverse[:, k], wide_blur(left, WINDOWS_PX[k]))
 
 
 def _solve(inverse: Tensor, moments: Tensor) -> Tensor:
@@ -170,13 +254,33 @@ def _inconsistency(steps: Tensor, variance: Tensor) -> Tensor:
 RESIDUAL_PX = 4.8
 """Sigma of the window in which the unexplained residual is taken for noise, where it exceeds that of the picture."""
 
+TRUST = 2.0
+
+CODEC_WINDOW_PX = 4.8
+CODEC_MARGIN = 4.0
+"""So many times more than white noise leaves in that window is not yet called coarse: motion that is still to be found
+leaves as much."""
+
 NOISE_MARGIN = 5.0
 """Multiple of the expected noise variance that is not yet called a contradiction."""
 
 
-def trust_logits(error: Tensor, sharpness: float = 2.0) -> Tensor:
-    """Logits ``(N, K, h, w)`` whose softmax weights go with the inverse expected error to the power ``sharpness``."""
-    return -sharpness * (error + 1e-8).log()
+def by_windows(evidence: Evidence, now: Estimate, *, may_stay: bool = True) -> Estimate:
+    """The next estimate by the prior: each window's step weighed as by `trust_logits`, not smoothed yet.
+
+    ``may_stay``: taking no step is among them.
+    """
+    count = evidence.error.shape[1] - (not may_stay)
+    error, steps = evidence.error[:, :count], evidence.steps[:, :count]
+    weights = (error + 1e-8) ** -TRUST
+    weights = weights / weights.sum(1, keepdim=True)
+    step = (steps * weights[:, :, None]).sum(1)
+    return Estimate(displacement=now.displacement + step, error=(error * weights).sum(1))
+
+
+def trust_logits(error: Tensor) -> Tensor:
+    """Logits ``(N, K, h, w)`` whose softmax weights go with the inverse expected error to the power `TRUST`."""
+    return -TRUST * (error + 1e-8).log()
 
 
 def coefficients_of(levels: Sequence[Tensor]) -> list[Tensor]:

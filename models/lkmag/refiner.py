@@ -38,6 +38,8 @@ class Warps:
     """Broadcasts to ``(N, 1, H, W)``."""
     blend: Tensor
     """The prior's share of ``moved``, ``(N, 1, H, W)`` in [0, 1]."""
+    freedom: Tensor
+    """How far the difference of both pictures may be looked at and the share be changed, ``(N, 1, H, W)`` in [0, 1]."""
     noise: Tensor
     """Sigma by which both differ where nothing else does, ``(N, 1, 1, 1)``."""
 
@@ -53,6 +55,7 @@ class Warps:
             motion=self.motion[..., kept, :],
             alpha=self.alpha if self.alpha.shape[-2] == 1 else self.alpha[..., kept, :],
             blend=self.blend[..., kept, :],
+            freedom=self.freedom[..., kept, :],
             noise=self.noise,
         )
 
@@ -85,18 +88,19 @@ class Refiner(nn.Module):
         length = motion.square().sum(1, keepdim=True).add(1e-8).sqrt()
         log_alpha = warps.alpha.clamp(min=1 / 32).log2() / 5
         scale = 2 * warps.noise + LEAST_RESIDUAL
-        unit = scale + OCCLUSION * (moved - still).abs().mean(1, keepdim=True).detach()
-        difference = torch.tanh((moved - still) / (2 * scale))
-        bands, doubts = _bands(warps.blended(), warps.noise)
+        seen, mixed = warps.freedom * (moved - still), warps.blended()
+        unit = scale + OCCLUSION * seen.abs().mean(1, keepdim=True).detach()
+        difference = torch.tanh(seen / (2 * scale))
+        bands, doubts = _bands(mixed, warps.noise)
         plane = torch.zeros_like(blend)
-        colours = [still - 0.5, warps.blended() - 0.5, difference]
+        colours = [torch.lerp(mixed, still, warps.freedom) - 0.5, mixed - 0.5, difference]
         shapes = [torch.tanh(band.mean(1, keepdim=True) / scale) for band in bands]
         planes = [motion / 8, length / 8, blend, plane + log_alpha, plane + scale.log() / 4]
         features = torch.cat([*colours, *planes, *shapes, *doubts], 1)
         features = F.pad(features, (0, width % _BLOCK, 0, height % _BLOCK), mode="replicate")
         out = F.pixel_shuffle(self.head(self.body(F.pixel_unshuffle(features, _BLOCK))), _BLOCK)[..., :height, :width]
         out = out * _gate(warps.alpha)
-        share = (blend + torch.tanh(out[:, :1])).clamp(0, 1)
+        share = (blend + warps.freedom * torch.tanh(out[:, :1])).clamp(0, 1)
         picture = torch.lerp(still, moved, share) + unit * out[:, -3:]
         for k, (band, doubt) in enumerate(zip(bands, doubts, strict=True)):
             picture = picture - torch.tanh(out[:, 1 + k : 2 + k]) * doubt * band
@@ -116,8 +120,8 @@ def _bands(picture: Tensor, noise: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     return bands, doubts
 
 
-LEAST_RESIDUAL = 0.001
-"""Unit of the residual in pictures without noise: a quarter of a level of 8 bits."""
+LEAST_RESIDUAL = 1e-5
+"""Unit of the residual in pictures without noise, which have nothing to be mended but what was hidden."""
 
 OCCLUSION = 0.25
 """Part of the difference of both pictures that the unit grows by: where something was hidden, more is missing."""

@@ -18,9 +18,11 @@ may it correct by more than the prior's own expected error."""
 DOUBT_PX = 4.0
 """Sigma of the window in which a displacement is told from noise: single pixels cannot be."""
 
-NOISE_POWER = (10.0, 10.0, 2.0, 2.0)
+NOISE_POWER = (4.0, 4.0, 2.0, 2.0)
 """Squared displacement, in parts of its expected squared error, that is doubted by one half, per pyramid level, finest
-first. Noise alone shows 4. What is doubted on a coarse level is lost to the finer ones, so little is."""
+first. Noise alone shows about 1. What is doubted on a coarse level is lost to the finer ones, so less is."""
+
+LIFT = 2.0
 
 _CHOICES = len(WINDOWS_PX) + 1
 _FEATURES = 2 * len(WINDOWS_PX) + _CHOICES + 3
@@ -34,8 +36,9 @@ class WindowWeigher(nn.Module):
 
     Its last layer starts at zero, which leaves the prior exactly as it is: softmax weights from the prior's own
     expected errors, gain 1, correction 0. The gain in (0, 2) takes the place of a "no motion" class: it can shrink a
-    motion below the noise floor to nothing. Above the floor it is 1 by construction, whatever was learned: its distance
-    to 1 is multiplied by a doubt that falls steeply as soon as what was measured exceeds what noise would show.
+    motion below the noise floor to nothing. Above the floor it may not, whatever was learned: what it takes away is
+    multiplied by a doubt that falls steeply as soon as what was measured exceeds what noise would show. What it adds is
+    bounded by what an estimate between noise and motion loses.
     """
 
     def __init__(self, *, width: int = 32) -> None:
@@ -60,16 +63,21 @@ class WindowWeigher(nn.Module):
         weights = (trust_logits(evidence.error) + out[:, :_CHOICES]).softmax(1)
         found = displacement + (evidence.steps * weights[:, :, None]).sum(1)
         error = (evidence.error * weights).sum(1, keepdim=True).detach()
-        gain = 1 + _doubt(found.detach(), error, NOISE_POWER[level]) * torch.tanh(out[:, _CHOICES : _CHOICES + 1])
+        wish = torch.tanh(out[:, _CHOICES : _CHOICES + 1])
+        doubt, lift = _liberty(found.detach(), error, NOISE_POWER[level])
+        gain = 1 + torch.where(wish < 0, doubt, lift) * wish
         reach = error.sqrt().clamp(max=MAX_CORRECTION_PX)
         return gain * found + reach * torch.tanh(out[:, _CHOICES + 1 :])
 
 
-def _doubt(found: Tensor, error: Tensor, noise_power: float) -> Tensor:
-    """How far a displacement may be noise, ``(N, 1, h, w)`` in [0, 1], from it and its expected squared error."""
+def _liberty(found: Tensor, error: Tensor, noise_power: float) -> tuple[Tensor, Tensor]:
+    """How far a displacement may be shrunk and enlarged, each ``(N, 1, h, w)`` in [0, 1].
+
+    From it and its expected squared error in a window: how far it may be noise, and `LIFT` times their ratio.
+    """
     sums = wide_blur(torch.cat([found.square().sum(1, keepdim=True), error], 1), DOUBT_PX)
     power, expected = sums.clamp(min=1e-12).split(1, 1)
-    return 1 / (1 + (power / (noise_power * expected)).square())
+    return 1 / (1 + (power / (noise_power * expected)) ** 4), (LIFT * expected / power).clamp(max=1)
 
 
 def _features(evidence: Evidence) -> Tensor:

@@ -39,8 +39,8 @@ class Recipe(PieceRecipe):
     flow_part: float = 0.06
     """Part of the steps at the beginning that learn the displacement alone."""
     joint_every: int = 3
-    """Every so many steps the picture's error reaches the displacement too, and the output's motion is looked at; in
-    between the refiner learns alone, for half the work."""
+    """Every so many steps the picture's error reaches the displacement too; in between the refiner learns alone, for
+    half the work."""
 
 
 class Trainer(PieceTrainer[Recipe, LKMag, Batch]):
@@ -58,7 +58,7 @@ class Trainer(PieceTrainer[Recipe, LKMag, Batch]):
         network = self.network
         state = network.prepare_pairs(batch.reference, batch.alpha)
         found = network.estimates(state, batch.frame)
-        losses = {"flow": flow_loss(found, batch.displacement), "gain": 1.5 * gain_loss(found[0], batch.displacement)}
+        losses = {"flow": flow_loss(found, batch.displacement), "gain": 3.0 * gain_loss(found[0], batch.displacement)}
         if self.step < self.recipe.flow_part * self.recipe.steps or network.refiner is None:
             return losses
         joint = self.step % self.recipe.joint_every == 0
@@ -68,7 +68,7 @@ class Trainer(PieceTrainer[Recipe, LKMag, Batch]):
         losses["picture"] = picture_loss(picture, batch.truth)
         if joint:
             losses["before"] = 0.5 * picture_loss(warps.blended(), batch.truth)
-            losses["motion"] = 0.2 * motion_loss(picture, batch)
+        losses["motion"] = 3 * motion_loss(picture, batch)
         return losses
 
     def batch(self) -> Batch:

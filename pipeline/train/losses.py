@@ -13,10 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...models.filters import halve
-from ...models.lkmag.network import DAMPING
-from ...models.lkmag.prior import Estimate, gather_evidence, reference_level, rounding_noise, trust_logits
-from ...models.sampling import pixel_grid, spline_coefficients
+from ...models.filters import halve, wide_blur
+from ...models.lkmag.prior import WINDOWS_PX, reference_level, rounding_noise
 from .scenes import Batch
 
 BORDER_PX = 4
@@ -24,6 +22,14 @@ BORDER_PX = 4
 LEAST_PX = 0.02
 """Motions below count as if they were this large."""
 PATCH_PX = 24
+LEAST_SQUARE = 1e-8
+"""Squared errors below, of 80 dB, count as if they were this large."""
+PLACE_PX = 4.8
+"""Window in which places are told."""
+TEXTURE = 3e-6
+"""Squared slope (per px, summed over colours) below which places cannot be told and count less and less."""
+LEAST_OFF_PX = 0.005
+"""Differences of places below count as if they were this large."""
 
 
 def flow_loss(found: Sequence[Tensor], truth: Tensor) -> Tensor:
@@ -57,26 +63,25 @@ def picture_loss(picture: Tensor, truth: Tensor) -> Tensor:
     across, down = error.diff(dim=3), error.diff(dim=2)
     slopes = across.square().mean((1, 2, 3)) + down.square().mean((1, 2, 3))
     colours = error.square().mean((1, 2, 3))
-    return 0.5 * ((colours + 1e-7).log() + 0.25 * (slopes + 1e-7).log()).mean()
+    return 0.5 * ((colours + LEAST_SQUARE).log() + 0.25 * (slopes + LEAST_SQUARE).log()).mean()
 
 
 def motion_loss(picture: Tensor, batch: Batch) -> Tensor:
     """Flow of the output against alpha times the flow of the input (Pan et al., "Self-Supervised Motion Magnification
     by Backpropagating Through Optical Flow", 2023).
 
-    The flow of the input is the renderer's; that of the output is read by one Gauss-Newton step from where it should
-    be, in parts of the expected motion.
+    The flow of the input is the renderer's, and so is where it takes every point: in a picture that shows alpha times
+    as much, nothing moves from the truth. What does is read by one step of Lucas and Kanade's with the slopes of the
+    truth, which have no noise, where there are any.
     """
-    expected = batch.alpha * batch.displacement
-    level = reference_level(batch.reference, damping=DAMPING, least_noise=rounding_noise(batch.reference))
-    now = Estimate(displacement=expected, error=torch.zeros_like(expected[:, 0]))
-    grid = pixel_grid(*expected.shape[-2:], like=expected)
-    evidence = gather_evidence(level, spline_coefficients(picture), grid, now)
-    trust = trust_logits(evidence.error[:, :-1].detach()).softmax(1)
-    step = (evidence.steps[:, :-1] * trust[:, :, None]).sum(1)
-    scale = _length(expected).mean((1, 2, 3), keepdim=True) + LEAST_PX * batch.alpha
-    error = (_length(step, 1e-6) / scale).clamp(max=3).mean((1, 2, 3))
-    return (error + 0.01).log().mean()
+    level = reference_level(batch.truth, damping=TEXTURE, least_noise=rounding_noise(batch.truth))
+    k = WINDOWS_PX.index(PLACE_PX)
+    left = batch.truth - picture
+    moments = torch.stack([(level.gradient_x * left).sum(1), (level.gradient_y * left).sum(1)], 1)
+    x, y = wide_blur(moments, PLACE_PX).unbind(1)
+    xx, xy, yy = level.inverse[:, k].unbind(1)
+    off = torch.stack([xx * x + xy * y, xy * x + yy * y], 1)[..., BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
+    return (_length(off, 1e-6).clamp(max=3).mean((1, 2, 3)) + LEAST_OFF_PX).log().mean()
 
 
 def _length(vectors: Tensor, least: float = 0.0) -> Tensor:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.filters import gaussian_blur
@@ -17,6 +18,10 @@ from .textures import Rng, Texture, random_texture
 
 OVERLAP = 0.25
 """Share of scenes with a disc that moves on its own in front."""
+
+
+JPEG, PREDICTED = 0.2, 0.15
+"""Shares of scenes through a codec: every picture for itself, or the frame as what it adds to the reference."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +118,13 @@ def _degraded(rng: Rng, clean: Tensor, alpha: float, wanted: Condition) -> tuple
             clean = _light(rng, clean, alpha)
     clean = clean.clamp(0, 1)
     seen = (clean[:2] + noise * torch.from_numpy(rng.standard_normal(clean[:2].shape)).float()).clamp(0, 1)
-    if not wanted.plain and rng.uniform() < 0.2:
+    codec = 1.0 if wanted.plain else rng.uniform()
+    if codec < JPEG:
         quality = int(rng.integers(60, 98))
         seen = torch.stack([_jpeg(picture, quality) for picture in seen])
+    elif codec < JPEG + PREDICTED:
+        still = _jpeg(seen[0], int(rng.integers(85, 99)))
+        seen = torch.stack([still, _predicted(still, seen[1], math.exp(rng.uniform(math.log(0.008), math.log(0.05))))])
     elif eight_bit:
         seen = (seen * 255).round() / 255
     return seen[0], seen[1], clean[2]
@@ -133,3 +142,30 @@ def _jpeg(picture: Tensor, quality: int) -> Tensor:
     _, code = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     read = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
     return torch.from_numpy(read).permute(2, 0, 1).float() / 255
+
+
+def _predicted(still: Tensor, picture: Tensor, step: float) -> Tensor:
+    """The picture as a codec predicts it from another: of the difference, blocks of 8 x 8 px keep what exceeds a step.
+
+    Small motion and noise vanish alike, and what is left comes in waves over a block.
+    """
+    height, width = picture.shape[-2:]
+    difference = F.pad((picture - still)[None], (0, -width % BLOCK, 0, -height % BLOCK), mode="replicate")[0]
+    tiles = difference.unfold(1, BLOCK, BLOCK).unfold(2, BLOCK, BLOCK)
+    waves = _cosines()
+    sizes = waves @ tiles @ waves.T / step
+    # H.264's encoders round down a third of a step further than to the nearest, so that small ones become 0.
+    kept = sizes.sign() * (sizes.abs() + 1 / 3).floor() * step
+    back = (waves.T @ kept @ waves).transpose(2, 3).reshape(3, difference.shape[1], -1)
+    return ((still + back[..., :height, :width]).clamp(0, 1) * 255).round() / 255
+
+
+BLOCK = 8
+
+
+def _cosines() -> Tensor:
+    """The discrete cosine transform of a block, orthonormal."""
+    k, n = torch.arange(BLOCK)[:, None], torch.arange(BLOCK)
+    waves = torch.cos(math.pi * (n + 0.5) * k / BLOCK) * math.sqrt(2 / BLOCK)
+    waves[0] /= math.sqrt(2)
+    return waves

@@ -5,10 +5,13 @@ import synth
 import torch
 from magplus.models.checkpoint import sha256_of
 from magplus.models.errors import MagPlusError
+from magplus.models.filters import gaussian_blur
 from magplus.models.lkmag import arch
+from magplus.models.lkmag.light import light_between
 from magplus.models.lkmag.network import LKMag
+from magplus.models.lkmag.prior import by_windows
 from magplus.models.lkmag.refiner import Refiner
-from magplus.models.lkmag.weigher import WindowWeigher
+from magplus.models.lkmag.weigher import NOISE_POWER, WindowWeigher, _liberty
 
 SIZE = 128
 FIELD = synth.total(synth.bump(45, 50, 9, 0.6, 0.8), synth.bump(90, 80, 12, -0.7, 0.3), synth.shift(0.1, -0.08))
@@ -181,3 +184,93 @@ def test_the_refiner_is_silent_at_alpha_one_and_zero():
     for alpha, same in ((0.0, True), (1.0, True), (2.0, False), (0.125, False)):
         out = [n.run(n.prepare(still, alpha), moved) for n in (trained, prior)]
         assert torch.allclose(*out, atol=1e-6) == same
+
+
+def lit(picture, gain, offset):
+    """The picture in another light, in 8 bits."""
+    return ((picture * (1 + gain) + offset).clamp(0, 1) * 255).round() / 255
+
+
+@pytest.mark.parametrize("magnifier", [arch.builtin(), arch.prior()])
+def test_a_change_of_light_is_no_motion(magnifier):
+    still = lit(0.2 + 0.6 * pair(FIELD)[0], 0.0, 0.0)
+    brighter = lit(still, 0.03 * torch.tensor([1.0, 0.8, 1.2]).view(3, 1, 1), 0.01)[None]
+    state = magnifier.prepare(still, 16.0)
+    assert magnifier.displacement(state, brighter).abs().max() < 0.06
+    out = magnifier.run(state, brighter)
+    assert (out - brighter).abs().max() < 0.02, "the light itself is not magnified"
+    darkened = magnifier.run(magnifier.prepare(still, 0.25), brighter)
+    assert (darkened - torch.lerp(still, brighter, 0.25)).abs().max() < 0.01
+
+
+def test_motion_is_found_in_another_light():
+    still, moved, _ = pair(synth.scaled(FIELD, 0.5))
+    magnifier, truth = arch.prior(), synth.displacement(synth.scaled(FIELD, 0.5), SIZE, SIZE)
+    state = magnifier.prepare(still)
+    errors = [
+        float((magnifier.displacement(state, frame)[0] - truth).square().sum(0).sqrt().mean())
+        for frame in (moved, moved * 0.95 + 0.02)
+    ]
+    assert errors[1] < errors[0] + 0.003
+
+
+def test_light_is_told_beside_motion_and_motion_is_no_light():
+    still, moved, _ = pair(FIELD)
+    told = light_between(still[None], moved * 0.96 + 0.03)
+    assert torch.allclose(told.gain, torch.full_like(told.gain, -0.04), atol=4e-3)
+    assert torch.allclose(told.on(still).mean((2, 3)), (0.03 - 0.04 * still.mean((1, 2)))[None], atol=2e-3)
+    none = light_between(still[None], moved)
+    assert none.on(still).abs().max() < 1e-3
+
+
+def test_noise_in_blocks_is_not_taken_for_motion(monkeypatch):
+    """As a codec leaves it: constant over 8 x 8 px."""
+    still = 0.3 + 0.1 * pair(FIELD)[0]
+    blocks = 0.004 * torch.randn(1, 3, SIZE // 8, SIZE // 8, generator=torch.Generator().manual_seed(0))
+    frame = still + blocks.repeat_interleave(8, 2).repeat_interleave(8, 3)
+    magnifier = arch.prior()
+    found = magnifier.displacement(magnifier.prepare(still), frame).square().mean().sqrt()
+    monkeypatch.setattr("magplus.models.lkmag.prior.CODEC_MARGIN", 1e9)
+    taken_for_white = magnifier.displacement(magnifier.prepare(still), frame).square().mean().sqrt()
+    assert found < 0.5 * taken_for_white
+
+
+@pytest.mark.parametrize("magnifier", [arch.builtin(), arch.prior()])
+def test_below_alpha_one_an_error_of_the_displacement_cancels(magnifier):
+    field = synth.scaled(FIELD, 1.0)
+    still, moved, texture = pair(field, noise=0.01)
+    alpha, truth = 1 / 16, synth.displacement(field, SIZE, SIZE)[None]
+    state = magnifier.prepare(still, alpha)
+    exact, short = (magnifier.render(state, moved, part * truth) for part in (1.0, 0.8))
+    shown = synth.render(texture, synth.scaled(field, alpha), SIZE, SIZE)
+    slope = shown - synth.render(texture, synth.shift(0, 0), SIZE, SIZE)
+    # 0.2 of the displacement would be 3.2 times what is left of the motion.
+    assert ((short - exact)[0] * slope).sum().abs() < 0.06 * slope.square().sum()
+
+
+def test_a_motion_far_above_the_noise_is_not_shrunk():
+    found, error = torch.full((1, 2, 32, 32), 0.2), torch.full((1, 1, 32, 32), 2e-3)
+    shrunk, enlarged = _liberty(found, error, NOISE_POWER[0])
+    assert shrunk.max() < 1e-3 and enlarged.max() < 0.06
+    shrunk, enlarged = _liberty(0.15 * found, error, NOISE_POWER[0])
+    assert shrunk.min() > 0.98 and enlarged.min() > 0.4
+
+
+def test_what_noise_alone_shows_is_what_is_expected():
+    """A window that took the slopes of noise for texture would be sure of what it makes up."""
+    still = 0.4 + 0.1 * pair(FIELD)[0]
+    frames = still + 0.02 * torch.randn(5, *still.shape, generator=torch.Generator().manual_seed(0))
+    magnifier = arch.prior()
+    state = magnifier.prepare(frames[0])
+    ratios = []
+
+    def noted(evidence, now, **_):
+        found = by_windows(evidence, now)
+        power = gaussian_blur(found.displacement.square().sum(1, keepdim=True), 4.0)
+        ratios.append((power / gaussian_blur(found.error[:, None], 4.0)).flatten())
+        return found
+
+    magnifier._step = noted
+    magnifier.displacement(state, frames[1:])
+    last = ratios[-1]
+    assert 0.1 < float(last.median()) < 1.5 and float(last.quantile(0.95)) < 4

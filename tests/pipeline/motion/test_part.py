@@ -86,7 +86,7 @@ def test_a_map_is_a_mask_too(pictures):
     part, whole = (joined(magnify(TensorClip(pictures), m, alpha=alpha)) for m in (magnifier, Whole()))
     assert torch.equal(part[..., alpha == 1], pictures[..., alpha == 1])
     assert (part - whole).abs().max() < LEVEL
-    assert magnifier.sizes == [(256, 256)]
+    assert magnifier.sizes == [(288, 288)]
 
 
 def test_what_moves_from_far_away_is_still_seen(pictures):
@@ -114,7 +114,7 @@ def test_masks_per_frame_share_a_part_and_a_later_beginning_changes_no_bit(pictu
     about = {"alpha": 6.0, "mask": per_frame, "grow_mask_px": 3}
     magnifier = Seen()
     whole = joined(magnify(TensorClip(frames), magnifier, **about))
-    assert set(magnifier.sizes) == {(256, 256)}
+    assert set(magnifier.sizes) == {(288, 288)}
     assert torch.equal(joined(magnify(TensorClip(frames), arch.builtin(), first=4, **about)), whole[4:])
     far = grown(masks, 3) == 0
     assert all(torch.equal(a[:, out], b[:, out]) for a, b, out in zip(whole, frames, far, strict=True))
@@ -126,7 +126,7 @@ def test_a_band_is_measured_on_the_part_alone(pictures):
     clip, magnifier = TensorClip(frames, rate=Fraction(25)), Seen()
     part, whole = (joined(magnify(clip, m, **about)) for m in (magnifier, Whole()))
     assert (part - whole).abs().max() < LEVEL and (part - frames).abs().max() > 3 * LEVEL
-    assert set(magnifier.sizes) == {(256, 256)}
+    assert set(magnifier.sizes) == {(288, 288)}
 
 
 def test_parts_lie_on_the_grid_and_in_the_picture():

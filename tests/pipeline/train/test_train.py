@@ -12,6 +12,7 @@ from magplus.pipeline.cli import main
 from magplus.pipeline.train import Condition, Recipe, Trainer, losses, render_batch, train
 from magplus.pipeline.train.loop import turned
 from magplus.pipeline.train.motion import MAX_STRAIN, grid, random_motion, strain
+from magplus.pipeline.train.scenes import _predicted
 from magplus.pipeline.train.textures import KINDS, random_texture
 
 SMALL = Recipe(
@@ -45,6 +46,17 @@ def test_the_prior_finds_the_displacement_that_a_batch_claims():
     assert error.median() < 0.15 * batch.displacement.square().sum(1).sqrt().mean()
     before = (batch.frame - batch.truth).square().mean()
     assert (prior.render(state, batch.frame, found) - batch.truth).square().mean() < 0.1 * before
+
+
+def test_a_predicted_frame_loses_what_is_small_and_keeps_the_rest():
+    still = 0.5 + 0.1 * torch.rand(3, 20, 27, generator=torch.Generator().manual_seed(0))
+    small, large = still.clone(), still.clone()
+    small[:, 4:10, 5:9] += 0.004
+    large[:, 4:10, 5:9] += 0.2
+    assert (_predicted(still, small, 0.05) - still).abs().max() <= 0.5 / 255 + 1e-6
+    kept = _predicted(still, large, 0.05) - still
+    assert kept[:, 5:9, 6:8].mean() == pytest.approx(0.2, abs=0.02) and kept[:, 16:].abs().max() <= 0.5 / 255 + 1e-6
+    assert (_predicted(still, large, 1e-4) - large).abs().max() < 1 / 255
 
 
 @pytest.mark.parametrize(("turns", "mirror"), [(0, True), (1, False), (3, True)])
