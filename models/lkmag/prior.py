@@ -175,19 +175,23 @@ def unexplained(level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor,
     warped = sample_spline(frame_coefficients, grid + now.displacement)
     residual = level.image + light_between(level.image, warped).on(level.image) - warped
     noise = torch.maximum(_noise_sigma(residual), level.least_noise)
-    return Unexplained(residual=residual, noise=noise, coarseness=_coarseness(level, residual.detach(), noise))
+    return Unexplained(residual=residual, noise=noise, coarseness=_coarseness(level, residual.detach()))
 
 
-def _coarseness(level: ReferenceLevel, residual: Tensor, noise: Tensor) -> Tensor:
+def _coarseness(level: ReferenceLevel, residual: Tensor) -> Tensor:
     """`Unexplained.coarseness`: a codec's noise comes in blocks, and a window that takes it for white trusts itself.
 
-    What no motion explains is blurred by the middle window; white noise would lose all but one part in its pixels.
+    White noise loses all but one part in the pixels of a window that blurs it. What no motion explains is blurred by
+    the middle window and compared with itself in that window, place by place: a motion that is still to be found is
+    coarse, too, but in its own place.
     """
     k = WINDOWS_PX.index(CODEC_WINDOW_PX)
     step = _solve(level.inverse[:, k], wide_blur(_moments(level, residual), CODEC_WINDOW_PX))
     left = residual - level.gradient_x * step[:, :1] - level.gradient_y * step[:, 1:]
-    power = wide_blur(left, CODEC_WINDOW_PX).square().mean(1).flatten(1)[:, ::7].median(1).values / 0.79
-    ratio = power.view(-1, 1, 1, 1) * _pixels(CODEC_WINDOW_PX) / (noise**2 * CODEC_MARGIN)
+    kept = wide_blur(left, CODEC_WINDOW_PX).square().mean(1)
+    whole = wide_blur(left.square().mean(1, keepdim=True), CODEC_WINDOW_PX)[:, 0].clamp(min=0) + CODEC_LEAST**2
+    ratio = (kept / whole).flatten(1)[:, ::7].median(1).values.view(-1, 1, 1, 1) / 0.79
+    ratio = ratio * _pixels(CODEC_WINDOW_PX) / CODEC_MARGIN
     return torch.cat([ratio.clamp(1, _pixels(sigma)) for sigma in WINDOWS_PX], 1)
 
 
@@ -260,6 +264,8 @@ CODEC_WINDOW_PX = 4.8
 CODEC_MARGIN = 4.0
 """So many times more than white noise leaves in that window is not yet called coarse: motion that is still to be found
 leaves as much."""
+CODEC_LEAST = 1e-3
+"""Root mean square of what no codec that matters leaves under: a pixel's rounding to 8 bits leaves as much."""
 
 NOISE_MARGIN = 5.0
 """Multiple of the expected noise variance that is not yet called a contradiction."""
