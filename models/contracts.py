@@ -91,7 +91,11 @@ class WorksOnParts(Magnifier, Protocol):
         ...
 
     def prepare_part(self, reference: Tensor, alpha: float | Tensor, part: Part) -> Any:
-        """As `prepare`, of the same whole pictures, for `run` and `displacement` on that part of frames and masks."""
+        """As `prepare`, of the same whole pictures, to make that part of whole frames.
+
+        `run` and `displacement` are given whole frames and make the part; masks, displacements and the frames for
+        `render` are the part's alone.
+        """
         ...
 
 

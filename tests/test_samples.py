@@ -3,14 +3,18 @@
 import importlib.util
 import json
 import sys
+from contextlib import closing
 
 import pytest
 import torch
 from magplus.models.geometry import FaceBox
 from magplus.models.lkmag import arch
+from magplus.models.registry import load_backbone, load_magnifier
+from magplus.pipeline.clip import TensorClip
 from magplus.pipeline.measure import compare, measure_clip, measure_fields
 from magplus.pipeline.media import open_clip, read_image
 from magplus.pipeline.motion.magnify import estimator_of
+from magplus.pipeline.run import RunSettings, run
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +65,17 @@ def test_the_displacement_of_the_apex_is_that_of_samples_json(root, maker, about
     face = (..., slice(y, y + height), slice(x, x + width))
     assert (found - truth)[face].norm(dim=1).mean() < 0.03
     assert (found * truth)[face].sum() / truth[face].square().sum() == pytest.approx(1, abs=0.08)
+
+
+def test_the_main_job_on_the_samples_gives_the_motion_back(root, about, tmp_path):
+    """Reference, half way and apex: most of the portrait stands perfectly still, a mouth moves by 6 px."""
+    clip = open_clip(root / "samples" / about["driver"]["file"])
+    frames = torch.stack([clip.frame(index) for index in (0, 9, about["driver"]["strength"]["apex"])])
+    driver, portrait = (FaceBox.from_corner(*about[name]["face_box"]) for name in ("driver", "portrait"))
+    settings = RunSettings(target_pct_face=3.0, alpha=15.5, driver_box=driver, source_box=portrait)
+    backbone, magnifier = load_backbone("flow", [], {})[0], load_magnifier()[0]
+    source = read_image(root / "samples" / about["portrait"]["file"])
+    models = {"backbone": backbone, "magnifier": magnifier, "settings": settings}
+    with closing(run(TensorClip(frames), [source], scratch=tmp_path, **models)) as result:
+        assert result.comparisons["generated"].gain == pytest.approx(1 / result.factor, rel=0.02)
+        assert result.comparisons["restored"].gain == pytest.approx(1, abs=0.03)

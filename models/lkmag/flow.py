@@ -39,7 +39,8 @@ class LucasKanadeFlow:
         if not (torch.is_grad_enabled() and second.requires_grad):
             return found
         level = state.levels[0]
-        now = Estimate(displacement=found, error=found.new_zeros(1, *found.shape[-2:]))
+        nothing = found.new_zeros(1, *found.shape[-2:])
+        now = Estimate(displacement=found, error=nothing, variance=nothing)
         grid = pixel_grid(*found.shape[-2:], like=found)
         evidence = gather_evidence(level, spline_coefficients(second), grid, now)
         # Taking no step has no gradient, so it is not among the windows that share the weight.

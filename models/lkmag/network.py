@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from ..sampling import invert, pixel_grid, sample_linear, sample_spline, spline_
 from .bands import HALO, bands
 from .light import light_between
 from .prior import (
+    SAMPLED,
     Estimate,
     Evidence,
     ReferenceLevel,
@@ -42,10 +43,12 @@ DAMPING = 1e-6
 """Added to the structure tensor: squared gradient (per px) of a texture too weak to measure. A hundred times more
 shrinks what faint skin shows by up to a third, without any noise."""
 
-GRAIN = 0.5
-"""How far the finish goes below alpha 1 where both pictures differ by noise alone. All the way it gains 2 to 7 dB more,
-and faint texture goes with the noise: points are then found 0.9 to 1.7 times as far from their places as in the
-unfinished picture, halfway 0.93 to 1.06 times. (Three scenes at 1/2 and 1/32, noise 0.01 and 0.02.)"""
+GRAIN = 0.4
+"""How far the finish goes where both pictures differ by noise alone. All the way it gains 1 to 7 dB more, and faint
+texture goes with the noise, by which motion is seen: with 0.4 of it points are found 0.56 to 0.92 times as far from
+their places (two scenes each at alpha 8, 16 and 32, noise 0.01, 0.02 and 0.05)."""
+GRAIN_PER_VARIANCE = 25.0
+"""The more noise, the less faint texture is left in it to be kept: at noise 0.05 0.57 of the finish are taken."""
 
 SMOOTHING_PX = 1.5
 """Blur of the displacement after every step of the prior: keeps single-pixel outliers of small windows out."""
@@ -55,7 +58,11 @@ ALIGNED_PX = 32
 """Parts begin at multiples of it: three times halved by the pyramid, twice more by the widest blur of a level."""
 
 LEAST_PX = 288
-"""Sides of a part: the coarsest level then has 36 px, enough for its widest blur and to tell the noise."""
+"""Sides of a part: enough pixels to tell the noise."""
+
+WHOLE_FROM = 2
+"""The pyramid's level from which on the whole picture is seen, whatever part of it is wanted: the windows of coarse
+levels reach for hundreds of px, and these levels have a twelfth of the pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +74,12 @@ class LKState:
     levels: Sequence[ReferenceLevel]
     alpha: Tensor
     """``(1, 1, H, W)``, or ``(B, 1, 1, 1)`` for B references."""
+    part: Part | None = None
+    """What the finer levels, ``reference``, its coefficients and ``alpha`` show of the picture; None: all of it."""
+
+    def seen(self, pictures: Tensor) -> list[Tensor]:
+        """What each level sees of whole pictures ``(N, 3, H, W)``."""
+        return _seen(pictures, self.part)
 
 
 class LKMag(nn.Module):
@@ -90,30 +103,36 @@ class LKMag(nn.Module):
     def prepare(self, reference: Tensor, alpha: float | Tensor = 1.0) -> LKState:
         """State for a reference ``(3, H, W)``, H and W >= 16; ``alpha`` is a number or a map ``(H, W)``."""
         check_picture(reference)
-        factor = torch.as_tensor(alpha, dtype=torch.float32, device=reference.device)
-        factor = factor.expand(1, 1, *factor.shape) if factor.ndim == 2 else factor.view(1, 1, 1, 1)
-        return self.prepare_pairs(reference[None], factor)
+        return self._state(reference[None], _factor(alpha, reference), None)
 
     def surroundings(self, alpha: float) -> Surroundings:
         """Windows of coarse levels and the picture's noise reach farther, but little: docs/lkmag.md has the numbers."""
         return Surroundings(reach_px=HALO, aligned_px=ALIGNED_PX, least_px=LEAST_PX)
 
     def prepare_part(self, reference: Tensor, alpha: float | Tensor, part: Part) -> LKState:
-        """State for a part of a reference ``(3, H, W)``."""
-        return self.prepare(part.of(reference), part.of(alpha) if isinstance(alpha, Tensor) and alpha.ndim else alpha)
+        """State for a part of a reference ``(3, H, W)``; the coarse levels see all of it."""
+        check_picture(reference)
+        return self._state(reference[None], _factor(alpha, reference), part)
 
     def prepare_pairs(self, references: Tensor, alpha: Tensor) -> LKState:
         """State for ``references (N, 3, H, W)``, one per frame; ``alpha`` is ``(N, 1, 1, 1)``."""
+        return self._state(references, alpha, None)
+
+    def _state(self, references: Tensor, alpha: Tensor, part: Part | None) -> LKState:
         images = references.float()
         noise = rounding_noise(images)
         levels = [
             reference_level(level, damping=DAMPING, least_noise=noise, halvings=index)
-            for index, level in enumerate(pyramid(images, len(STEPS)))
+            for index, level in enumerate(_seen(images, part))
         ]
-        return LKState(reference=images, coefficients=spline_coefficients(images), levels=levels, alpha=alpha)
+        if part is not None:
+            images, alpha = part.of(images), part.of(alpha) if alpha.shape[-1] > 1 else alpha
+        return LKState(
+            reference=images, coefficients=spline_coefficients(images), levels=levels, alpha=alpha, part=part
+        )
 
     def displacement(self, state: LKState, frames: Tensor) -> Tensor:
-        """Displacement of the reference's pixels to each frame, ``(N, 2, H, W)`` in px."""
+        """Displacement of the reference's pixels, or a part's, to each whole frame, ``(N, 2, H, W)`` in px."""
         return self.estimates(state, frames)[0]
 
     def measurer(self) -> LKMag:
@@ -137,20 +156,22 @@ class LKMag(nn.Module):
         Gradients reach the networks through one level at a time: every level is told its own truth in training, and the
         search of the prior, which has nothing to learn, keeps no graph.
         """
-        check_same_size(state.reference, frames)
-        coefficients = coefficients_of(pyramid(frames.float(), len(STEPS)))
+        if state.part is None:
+            check_same_size(state.reference, frames)
+        coefficients = coefficients_of(state.seen(frames.float()))
         coarsest = state.levels[-1].image
-        now = Estimate(
-            displacement=coarsest.new_zeros(len(frames), 2, *coarsest.shape[-2:]),
-            error=coarsest.new_full((len(frames), *coarsest.shape[-2:]), UNKNOWN_PX**2),
-        )
+        unknown = coarsest.new_full((len(frames), *coarsest.shape[-2:]), UNKNOWN_PX**2)
+        nothing = coarsest.new_zeros(len(frames), 2, *coarsest.shape[-2:])
+        now = Estimate(displacement=nothing, error=unknown, variance=unknown)
         found = []
         for index in reversed(range(len(state.levels))):
             level = state.levels[index]
             now = _finer(now, (level.image.shape[-2], level.image.shape[-1]))
             settled = self._settle(level, coefficients[index], now, index, None if index else aside)
             found.append(settled.displacement)
-            now = Estimate(displacement=settled.displacement.detach(), error=settled.error)
+            now = replace(settled, displacement=settled.displacement.detach())
+            if state.part is not None and index == WHOLE_FROM:
+                now = now.within(_halved(state.part, index))
         return found[::-1]
 
     def _settle(
@@ -167,11 +188,13 @@ class LKMag(nn.Module):
                 parts.append(self._step(evidence, now.rows(rows), weigh_on=None if step else index).rows(kept))
                 if aside is not None and not step:
                     plain.append(by_windows(evidence, now.rows(rows), may_stay=False).displacement[..., kept, :])
-            displacement = torch.cat([part.displacement for part in parts], 2)
-            error = torch.cat([part.error for part in parts], 1)
             if aside is not None and plain:
                 aside.append(smoothed(torch.cat(plain, 2)))
-            now = Estimate(displacement=smoothed(displacement), error=error)
+            now = Estimate(
+                displacement=smoothed(torch.cat([part.displacement for part in parts], 2)),
+                error=torch.cat([part.error for part in parts], 1),
+                variance=torch.cat([part.variance for part in parts], 1),
+            )
         return now
 
     def _step(self, evidence: Evidence, now: Estimate, *, weigh_on: int | None) -> Estimate:
@@ -179,7 +202,7 @@ class LKMag(nn.Module):
         plain = by_windows(evidence, now, may_stay=self.may_stay or weigh_on != 0)
         if self.weigher is None or weigh_on is None:
             return plain
-        return Estimate(displacement=self.weigher(evidence, now.displacement, weigh_on), error=plain.error)
+        return replace(plain, displacement=self.weigher(evidence, now.displacement, weigh_on))
 
     def render(
         self,
@@ -201,7 +224,8 @@ class LKMag(nn.Module):
         if self.refiner is None:
             return warps.blended().clamp(0, 1)
         parts = [self.refiner(warps.rows(rows))[..., kept, :] for rows, kept in bands(*frames.shape[-2:])]
-        return torch.lerp(warps.blended(), torch.cat(parts, 2), GRAIN + (1 - GRAIN) * warps.freedom).clamp(0, 1)
+        grain = (GRAIN + GRAIN_PER_VARIANCE * warps.noise**2).clamp(max=1)
+        return torch.lerp(warps.blended(), torch.cat(parts, 2), grain + (1 - grain) * warps.changed).clamp(0, 1)
 
     def warps(
         self,
@@ -224,28 +248,50 @@ class LKMag(nn.Module):
         # Light is no motion: it follows alpha up to 1, and both samples are brought to it before they are compared.
         light, share = light_between(still, moved).on(still), alpha.clamp(0, 1)
         still, moved = still + share * light, moved - (1 - share) * light
-        blend, freedom, noise = _share_of_frame(still, moved, alpha)
+        blend, changed, noise = _share_of_frame(still, moved, alpha)
         return Warps(
             still=still,
             moved=moved,
             motion=sample_linear(wanted, origin),
             alpha=alpha,
             blend=blend,
-            freedom=freedom,
+            changed=changed,
             noise=noise,
         )
 
     def run(self, state: LKState, frames: Tensor, mask: Tensor | None = None) -> Tensor:
         """Magnified frames ``(N, 3, H, W)`` in [0, 1], ``mask`` as in `render`."""
-        return self.render(state, frames, self.displacement(state, frames), mask)
+        own = frames if state.part is None else state.part.of(frames)
+        return self.render(state, own, self.displacement(state, frames), mask)
+
+
+def _factor(alpha: float | Tensor, reference: Tensor) -> Tensor:
+    """A number or a map as `LKState.alpha`."""
+    factor = torch.as_tensor(alpha, dtype=torch.float32, device=reference.device)
+    return factor.expand(1, 1, *factor.shape) if factor.ndim == 2 else factor.view(1, 1, 1, 1)
+
+
+def _seen(pictures: Tensor, part: Part | None) -> list[Tensor]:
+    """The pyramid of whole pictures, its finer levels cut to a part."""
+    levels = pyramid(pictures, len(STEPS))
+    if part is None:
+        return levels
+    return [_halved(part, i).of(level) if i < WHOLE_FROM else level for i, level in enumerate(levels)]
+
+
+def _halved(part: Part, times: int) -> Part:
+    """A part that begins at multiples of `ALIGNED_PX`, on a level of the pyramid."""
+    rows, columns = (slice(s.start >> times, -(-s.stop >> times)) for s in (part.rows, part.columns))
+    return Part(rows=rows, columns=columns, size=(-(-part.size[0] >> times), -(-part.size[1] >> times)))
 
 
 def _finer(estimate: Estimate, size: tuple[int, int]) -> Estimate:
     """The estimate of one level on the grid of the next, or as it is where it has that size already."""
     if estimate.displacement.shape[-2:] == size:
         return estimate
-    error = F.interpolate(estimate.error[:, None], size=size, mode="nearest")[:, 0]
-    return Estimate(displacement=double_displacement(estimate.displacement, size), error=4 * error)
+    squares = torch.stack([estimate.error, estimate.variance], 1)
+    error, variance = (4 * F.interpolate(squares, size=size, mode="nearest")).unbind(1)
+    return Estimate(displacement=double_displacement(estimate.displacement, size), error=error, variance=variance)
 
 
 def smoothed(displacement: Tensor) -> Tensor:
@@ -267,11 +313,10 @@ def _share_of_frame(still: Tensor, moved: Tensor, alpha: Tensor) -> tuple[Tensor
     the sigma of that noise, ``(N, 1, 1, 1)``.
     """
     difference = (moved - still).square().mean(1, keepdim=True)
-    noise = difference.flatten(1)[:, ::7].median(1).values.view(-1, 1, 1, 1) / 0.455
+    noise = difference.flatten(1)[:, ::SAMPLED].median(1).values.view(-1, 1, 1, 1) / 0.455
     local = wide_blur(difference, 2.4)
     like_noise = (1.5 - local / (2 * noise + 1e-9)).clamp(0, 1)
     average = (1 - 1 / alpha.clamp(min=1)) * 0.5 * like_noise
-    clearly_more = (local / (2 * noise + 1e-9) - 1.5).clamp(0, 1).detach()
-    freedom = torch.where(alpha < 1, clearly_more, torch.ones_like(clearly_more))
+    changed = (local / (2 * noise + 1e-9) - 1.5).clamp(0, 1).detach()
     # What is measured is no way to please a loss, and a root has no gradient where two pictures agree to the last bit.
-    return alpha.clamp(0, 1) * (1 - average), freedom, noise.detach().sqrt()
+    return alpha.clamp(0, 1) * (1 - average), changed, noise.detach().sqrt()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..contracts import Part
 from ..filters import halve, wide_blur
 from ..sampling import sample_spline, spline_coefficients, spline_gradient
 from .light import light_between
@@ -25,6 +26,9 @@ WINDOWS_PX = (1.2, 2.4, 4.8, 9.6)
 TWICED = 11 / 6
 """Noise variance of a Gaussian window that is used twice (Tukey's twicing), in parts of that of one use: in two
 dimensions 4 - 4 * 2 / 3 + 1 / 2."""
+
+SAMPLED = 3
+"""Every so many-th pixel is asked for a median: noise is then known to half a percent in 288 x 288 px."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +71,8 @@ class Evidence:
     """``(N, K + 1, 2, h, w)`` in px."""
     error: Tensor
     """Expected squared error of the displacement after each step, ``(N, K + 1, h, w)`` in px^2."""
+    variance: Tensor
+    """The part of it that noise makes."""
     residual: Tensor
     """Reference minus warped frame, ``(N, 3, h, w)``."""
     noise: Tensor
@@ -135,14 +141,26 @@ LEAST_SLOPE = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A displacement ``(N, 2, h, w)`` in px, and the expected squared error of it, ``(N, h, w)`` in px^2."""
+    """A displacement ``(N, 2, h, w)`` in px, and its expected squared error, each ``(N, h, w)`` in px^2."""
 
     displacement: Tensor
     error: Tensor
+    variance: Tensor
+    """The part of the error that noise makes."""
 
     def rows(self, kept: slice) -> Estimate:
         """A band of the estimate."""
-        return Estimate(displacement=self.displacement[..., kept, :], error=self.error[..., kept, :])
+        return Estimate(
+            displacement=self.displacement[..., kept, :],
+            error=self.error[..., kept, :],
+            variance=self.variance[..., kept, :],
+        )
+
+    def within(self, part: Part) -> Estimate:
+        """A part of the estimate."""
+        return Estimate(
+            displacement=part.of(self.displacement), error=part.of(self.error), variance=part.of(self.variance)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,16 +201,25 @@ def _coarseness(level: ReferenceLevel, residual: Tensor) -> Tensor:
 
     White noise loses all but one part in the pixels of a window that blurs it. What no motion explains is blurred by
     the middle window and compared with itself in that window, place by place: a motion that is still to be found is
-    coarse, too, but in its own place.
+    coarse, too, but in its own place. On fine levels, where most of it has been found, the places that differ are asked
+    alone as well, since blocks that a codec has left out show nothing.
     """
     k = WINDOWS_PX.index(CODEC_WINDOW_PX)
     step = _solve(level.inverse[:, k], wide_blur(_moments(level, residual), CODEC_WINDOW_PX))
     left = residual - level.gradient_x * step[:, :1] - level.gradient_y * step[:, 1:]
     kept = wide_blur(left, CODEC_WINDOW_PX).square().mean(1)
-    whole = wide_blur(left.square().mean(1, keepdim=True), CODEC_WINDOW_PX)[:, 0].clamp(min=0) + CODEC_LEAST**2
-    ratio = (kept / whole).flatten(1)[:, ::7].median(1).values.view(-1, 1, 1, 1) / 0.79
-    ratio = ratio * _pixels(CODEC_WINDOW_PX) / CODEC_MARGIN
-    return torch.cat([ratio.clamp(1, _pixels(sigma)) for sigma in WINDOWS_PX], 1)
+    power = wide_blur(left.square().mean(1, keepdim=True), CODEC_WINDOW_PX)[:, 0].clamp(min=0)
+    share = kept / (power + CODEC_LEAST**2)
+    ratio = _typical(share)
+    if level.halvings <= CODEC_HALVINGS:
+        ratio = torch.maximum(ratio, _typical(share.where(power > CODEC_SEEN**2, torch.nan)))
+    times = (ratio / 0.79 * _pixels(CODEC_WINDOW_PX) / CODEC_MARGIN).view(-1, 1, 1, 1)
+    return torch.cat([times.clamp(1, _pixels(sigma)) for sigma in WINDOWS_PX], 1)
+
+
+def _typical(values: Tensor) -> Tensor:
+    """Median of each picture's, those that are nan left out; 0 where all are."""
+    return values.flatten(1)[:, ::SAMPLED].nanmedian(1).values.nan_to_num(0)
 
 
 def weigh(level: ReferenceLevel, found: Unexplained, now: Estimate) -> Evidence:
@@ -202,10 +229,15 @@ def weigh(level: ReferenceLevel, found: Unexplained, now: Estimate) -> Evidence:
     steps.append(torch.zeros_like(steps[0]))
     local = wide_blur(found.residual.square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
     variance = _variance(level, found.noise) * torch.maximum(local, found.noise**2) * found.coarseness
-    variance = torch.cat([variance, now.error[:, None]], 1)
+    expected = torch.cat([variance, now.error[:, None]], 1)
     stacked = torch.stack(steps, 1)
-    error = variance + _inconsistency(stacked, variance)
-    return Evidence(steps=stacked, error=error, residual=found.residual, noise=found.noise)
+    return Evidence(
+        steps=stacked,
+        error=expected + _inconsistency(stacked, expected),
+        variance=torch.cat([variance, now.variance[:, None]], 1),
+        residual=found.residual,
+        noise=found.noise,
+    )
 
 
 def _moments(level: ReferenceLevel, residual: Tensor) -> Tensor:
@@ -236,7 +268,7 @@ def _solve(inverse: Tensor, moments: Tensor) -> Tensor:
 
 def _noise_sigma(residual: Tensor) -> Tensor:
     """Robust noise level of the residual."""
-    flat = residual.detach().abs().flatten(1)[:, ::7]
+    flat = residual.detach().abs().flatten(1)[:, ::SAMPLED]
     return (flat.median(1).values / 0.6745).view(-1, 1, 1, 1)
 
 
@@ -261,11 +293,12 @@ RESIDUAL_PX = 4.8
 TRUST = 2.0
 
 CODEC_WINDOW_PX = 4.8
+CODEC_HALVINGS = 1
+"""Levels up to so many halvings are fine ones."""
+CODEC_SEEN, CODEC_LEAST = 1 / 255, 1e-3
+"""Root mean square from which a place of a fine level differs, and below which no codec matters: rounding to 8 bits."""
 CODEC_MARGIN = 4.0
-"""So many times more than white noise leaves in that window is not yet called coarse: motion that is still to be found
-leaves as much."""
-CODEC_LEAST = 1e-3
-"""Root mean square of what no codec that matters leaves under: a pixel's rounding to 8 bits leaves as much."""
+"""So many times more than white noise leaves in that window is not yet called coarse."""
 
 NOISE_MARGIN = 5.0
 """Multiple of the expected noise variance that is not yet called a contradiction."""
@@ -281,7 +314,11 @@ def by_windows(evidence: Evidence, now: Estimate, *, may_stay: bool = True) -> E
     weights = (error + 1e-8) ** -TRUST
     weights = weights / weights.sum(1, keepdim=True)
     step = (steps * weights[:, :, None]).sum(1)
-    return Estimate(displacement=now.displacement + step, error=(error * weights).sum(1))
+    return Estimate(
+        displacement=now.displacement + step,
+        error=(error * weights).sum(1),
+        variance=(evidence.variance[:, :count] * weights).sum(1),
+    )
 
 
 def trust_logits(error: Tensor) -> Tensor:

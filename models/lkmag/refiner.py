@@ -38,10 +38,15 @@ class Warps:
     """Broadcasts to ``(N, 1, H, W)``."""
     blend: Tensor
     """The prior's share of ``moved``, ``(N, 1, H, W)`` in [0, 1]."""
-    freedom: Tensor
-    """How far the difference of both pictures may be looked at and the share be changed, ``(N, 1, H, W)`` in [0, 1]."""
+    changed: Tensor
+    """How far both clearly differ by more than noise, ``(N, 1, H, W)`` in [0, 1]."""
     noise: Tensor
     """Sigma by which both differ where nothing else does, ``(N, 1, 1, 1)``."""
+
+    @property
+    def freedom(self) -> Tensor:
+        """How far the difference of both pictures may be looked at and the share be changed, as ``changed``."""
+        return torch.where(self.alpha < 1, self.changed, torch.ones_like(self.changed))
 
     def blended(self) -> Tensor:
         """The prior's picture."""
@@ -55,7 +60,7 @@ class Warps:
             motion=self.motion[..., kept, :],
             alpha=self.alpha if self.alpha.shape[-2] == 1 else self.alpha[..., kept, :],
             blend=self.blend[..., kept, :],
-            freedom=self.freedom[..., kept, :],
+            changed=self.changed[..., kept, :],
             noise=self.noise,
         )
 
@@ -88,19 +93,20 @@ class Refiner(nn.Module):
         length = motion.square().sum(1, keepdim=True).add(1e-8).sqrt()
         log_alpha = warps.alpha.clamp(min=1 / 32).log2() / 5
         scale = 2 * warps.noise + LEAST_RESIDUAL
-        seen, mixed = warps.freedom * (moved - still), warps.blended()
+        freedom, mixed = warps.freedom, warps.blended()
+        seen = freedom * (moved - still)
         unit = scale + OCCLUSION * seen.abs().mean(1, keepdim=True).detach()
         difference = torch.tanh(seen / (2 * scale))
         bands, doubts = _bands(mixed, warps.noise)
         plane = torch.zeros_like(blend)
-        colours = [torch.lerp(mixed, still, warps.freedom) - 0.5, mixed - 0.5, difference]
+        colours = [torch.lerp(mixed, still, freedom) - 0.5, mixed - 0.5, difference]
         shapes = [torch.tanh(band.mean(1, keepdim=True) / scale) for band in bands]
         planes = [motion / 8, length / 8, blend, plane + log_alpha, plane + scale.log() / 4]
         features = torch.cat([*colours, *planes, *shapes, *doubts], 1)
         features = F.pad(features, (0, width % _BLOCK, 0, height % _BLOCK), mode="replicate")
         out = F.pixel_shuffle(self.head(self.body(F.pixel_unshuffle(features, _BLOCK))), _BLOCK)[..., :height, :width]
         out = out * _gate(warps.alpha)
-        share = (blend + warps.freedom * torch.tanh(out[:, :1])).clamp(0, 1)
+        share = (blend + freedom * torch.tanh(out[:, :1])).clamp(0, 1)
         picture = torch.lerp(still, moved, share) + unit * out[:, -3:]
         for k, (band, doubt) in enumerate(zip(bands, doubts, strict=True)):
             picture = picture - torch.tanh(out[:, 1 + k : 2 + k]) * doubt * band

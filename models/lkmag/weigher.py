@@ -18,11 +18,16 @@ may it correct by more than the prior's own expected error."""
 DOUBT_PX = 4.0
 """Sigma of the window in which a displacement is told from noise: single pixels cannot be."""
 
-NOISE_POWER = (4.0, 4.0, 2.0, 2.0)
-"""Squared displacement, in parts of its expected squared error, that is doubted by one half, per pyramid level, finest
-first. Noise alone shows about 1. What is doubted on a coarse level is lost to the finer ones, so less is."""
+NOISE_POWER = (1.5, 1.5, 0.8, 0.8)
+"""Squared displacement, in parts of the variance that noise gives it, of which one half is taken for noise, per pyramid
+level, finest first. Noise alone shows 0.5 to 1. What is taken on a coarse level is lost to the finer ones, so there it
+is less."""
+
+DOUBT_POWER = (4.0, 4.0, 2.0, 2.0)
+"""The same in parts of its expected squared error, of which the network may take one half."""
 
 LIFT = 2.0
+"""Expected squared error, in parts of the squared displacement, by which the network may enlarge it, up to twofold."""
 
 _CHOICES = len(WINDOWS_PX) + 1
 _FEATURES = 2 * len(WINDOWS_PX) + _CHOICES + 3
@@ -35,10 +40,10 @@ class WindowWeigher(nn.Module):
     It works at half the level's resolution: trust changes slowly, and what it weighs is measured at every pixel.
 
     Its last layer starts at zero, which leaves the prior exactly as it is: softmax weights from the prior's own
-    expected errors, gain 1, correction 0. The gain in (0, 2) takes the place of a "no motion" class: it can shrink a
-    motion below the noise floor to nothing. Above the floor it may not, whatever was learned: what it takes away is
-    multiplied by a doubt that falls steeply as soon as what was measured exceeds what noise would show. What it adds is
-    bounded by what an estimate between noise and motion loses.
+    expected errors, gain 1, correction 0, but for what noise explains: that is taken away by rule. Above the noise
+    floor nothing is, whatever was learned: what the network takes away is multiplied by a doubt that falls steeply as
+    soon as what was measured exceeds its expected error. What it adds is bounded by what an estimate between noise and
+    motion loses.
     """
 
     def __init__(self, *, width: int = 32) -> None:
@@ -63,21 +68,26 @@ class WindowWeigher(nn.Module):
         weights = (trust_logits(evidence.error) + out[:, :_CHOICES]).softmax(1)
         found = displacement + (evidence.steps * weights[:, :, None]).sum(1)
         error = (evidence.error * weights).sum(1, keepdim=True).detach()
+        variance = (evidence.variance * weights).sum(1, keepdim=True).detach()
         wish = torch.tanh(out[:, _CHOICES : _CHOICES + 1])
-        doubt, lift = _liberty(found.detach(), error, NOISE_POWER[level])
-        gain = 1 + torch.where(wish < 0, doubt, lift) * wish
+        noise, doubt, lift = _liberties(found.detach(), variance, error, level)
+        gain = (1 - noise) * (1 + torch.where(wish < 0, doubt, lift) * wish)
         reach = error.sqrt().clamp(max=MAX_CORRECTION_PX)
         return gain * found + reach * torch.tanh(out[:, _CHOICES + 1 :])
 
 
-def _liberty(found: Tensor, error: Tensor, noise_power: float) -> tuple[Tensor, Tensor]:
-    """How far a displacement may be shrunk and enlarged, each ``(N, 1, h, w)`` in [0, 1].
+def _liberties(found: Tensor, variance: Tensor, error: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Which part of a displacement is noise, how far it may be and how far it may be enlarged, ``(N, 1, h, w)``.
 
-    From it and its expected squared error in a window: how far it may be noise, and `LIFT` times their ratio.
+    From it, the variance that noise gives it and its expected squared error, in a window; each in [0, 1].
     """
-    sums = wide_blur(torch.cat([found.square().sum(1, keepdim=True), error], 1), DOUBT_PX)
-    power, expected = sums.clamp(min=1e-12).split(1, 1)
-    return 1 / (1 + (power / (noise_power * expected)) ** 4), (LIFT * expected / power).clamp(max=1)
+    sums = wide_blur(torch.cat([found.square().sum(1, keepdim=True), variance, error], 1), DOUBT_PX)
+    power, noise, expected = sums.clamp(min=1e-12).split(1, 1)
+    return (
+        1 / (1 + (power / (NOISE_POWER[level] * noise)) ** 4),
+        1 / (1 + (power / (DOUBT_POWER[level] * expected)) ** 4),
+        (LIFT * expected / power).clamp(max=1),
+    )
 
 
 def _features(evidence: Evidence) -> Tensor:

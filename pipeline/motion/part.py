@@ -81,11 +81,11 @@ class PartWorker:
             return frames.clone()
         if not hasattr(self._magnifier, "displacement"):
             part, state = self._place(0)
-            return self._put(frames, self._magnifier.run(state, part.of(frames), _of(part, mask)), part, mask)
+            return self._put(frames, self._magnifier.run(state, frames, _of(part, mask)), part, mask)
         explicit, room = cast(DisplacementMagnifier, self._magnifier), self._motion_px
         while True:
             part, state = self._place(room)
-            fields, measured = self._displacements(state, part.of(frames))
+            fields, measured = self._displacements(state, frames)
             longest = self._longest(fields, part, room)
             if longest <= room or self._part(2 * room) == part:
                 break
@@ -98,7 +98,7 @@ class PartWorker:
     def displacement(self, frames: Tensor) -> Tensor:
         """Displacement ``(n, 2, h, w)`` of the part that `rendered` takes it for."""
         part, state = self._place(self._motion_px)
-        fields, measured = self._displacements(state, part.of(frames))
+        fields, measured = self._displacements(state, frames)
         if self._watch is not None:
             self._watch(measured, part, self._touched)
         return fields

@@ -11,7 +11,7 @@ from magplus.models.lkmag.light import light_between
 from magplus.models.lkmag.network import LKMag
 from magplus.models.lkmag.prior import by_windows
 from magplus.models.lkmag.refiner import Refiner
-from magplus.models.lkmag.weigher import NOISE_POWER, WindowWeigher, _liberty
+from magplus.models.lkmag.weigher import WindowWeigher, _liberties
 
 SIZE = 128
 FIELD = synth.total(synth.bump(45, 50, 9, 0.6, 0.8), synth.bump(90, 80, 12, -0.7, 0.3), synth.shift(0.1, -0.08))
@@ -230,7 +230,7 @@ def test_noise_in_blocks_is_not_taken_for_motion(monkeypatch):
     frame = still + blocks.repeat_interleave(8, 2).repeat_interleave(8, 3)
     magnifier = arch.prior()
     found = magnifier.displacement(magnifier.prepare(still), frame).square().mean().sqrt()
-    monkeypatch.setattr("magplus.models.lkmag.prior.CODEC_MARGIN", 1e9)
+    monkeypatch.setattr("magplus.models.lkmag.prior._coarseness", lambda *_: torch.ones(1, 4, 1, 1))
     taken_for_white = magnifier.displacement(magnifier.prepare(still), frame).square().mean().sqrt()
     assert found < 0.5 * taken_for_white
 
@@ -250,10 +250,12 @@ def test_below_alpha_one_an_error_of_the_displacement_cancels(magnifier):
 
 def test_a_motion_far_above_the_noise_is_not_shrunk():
     found, error = torch.full((1, 2, 32, 32), 0.2), torch.full((1, 1, 32, 32), 2e-3)
-    shrunk, enlarged = _liberty(found, error, NOISE_POWER[0])
-    assert shrunk.max() < 1e-3 and enlarged.max() < 0.06
-    shrunk, enlarged = _liberty(0.15 * found, error, NOISE_POWER[0])
-    assert shrunk.min() > 0.98 and enlarged.min() > 0.4
+    noise, doubt, lift = _liberties(found, error, error, 0)
+    assert noise.max() < 1e-3 and doubt.max() < 1e-3 and lift.max() < 0.06
+    noise, doubt, lift = _liberties(0.15 * found, error, error, 0)
+    assert noise.min() > 0.85 and doubt.min() > 0.98 and lift.min() > 0.4
+    noise, doubt, _ = _liberties(0.15 * found, 0.1 * error, error, 0)
+    assert noise.max() < 0.1 and doubt.min() > 0.98, "an error that is no noise is the network's to judge"
 
 
 def test_what_noise_alone_shows_is_what_is_expected():

@@ -34,7 +34,7 @@ class Whole:
 
 
 class Seen(Whole):
-    """The built-in magnifier, and the sizes of the frames that it was given."""
+    """The built-in magnifier, and the sizes of the parts that it made."""
 
     def __init__(self):
         super().__init__()
@@ -42,8 +42,9 @@ class Seen(Whole):
         self.surroundings, self.prepare_part = inner.surroundings, inner.prepare_part
 
         def displacement(state, frames):
-            self.sizes.append(tuple(frames.shape[-2:]))
-            return inner.displacement(state, frames)
+            found = inner.displacement(state, frames)
+            self.sizes.append(tuple(found.shape[-2:]))
+            return found
 
         self.displacement = displacement
 
