@@ -29,7 +29,9 @@ class LKMagLearner:
 
     def magnified(self, reference: Tensor, frames: Tensor, alpha: Tensor) -> Tensor:
         """Magnified ``frames``, all ``(N, 3, H, W)``, alpha ``(N,)``."""
-        return self.network.run(self.network.prepare_pairs(reference, alpha.view(-1, 1, 1, 1)), frames)
+        state = self.network.prepare_pairs(reference, alpha.view(-1, 1, 1, 1))
+        warps = self.network.warps(state, frames, self.network.displacement(state, frames))
+        return self.network.finished(warps).clamp(0, 1)
 
     def magnifier(self) -> LKMag:
         """A copy, frozen."""

@@ -221,11 +221,15 @@ class LKMag(nn.Module):
         It follows alpha up to 1 and stays at full strength beyond, except where it is no larger than noise.
         """
         warps = self.warps(state, frames, displacement, mask, part)
-        if self.refiner is None:
-            return warps.blended().clamp(0, 1)
-        parts = [self.refiner(warps.rows(rows))[..., kept, :] for rows, kept in bands(*frames.shape[-2:])]
         grain = (GRAIN + GRAIN_PER_VARIANCE * warps.noise**2).clamp(max=1)
-        return torch.lerp(warps.blended(), torch.cat(parts, 2), grain + (1 - grain) * warps.changed).clamp(0, 1)
+        return torch.lerp(warps.blended(), self.finished(warps), grain + (1 - grain) * warps.changed).clamp(0, 1)
+
+    def finished(self, warps: Warps) -> Tensor:
+        """What the refiner makes of them, the whole of which it learns by; `render` takes a part."""
+        if self.refiner is None:
+            return warps.blended()
+        parts = [self.refiner(warps.rows(rows))[..., kept, :] for rows, kept in bands(*warps.moved.shape[-2:])]
+        return torch.cat(parts, 2)
 
     def warps(
         self,
