@@ -171,7 +171,8 @@ class LKMag(nn.Module):
             found.append(settled.displacement)
             now = replace(settled, displacement=settled.displacement.detach())
             if state.part is not None and index == WHOLE_FROM:
-                now = now.within(_halved(state.part, index))
+                seen = _halved(state.part, index)
+                now = now.at(seen.rows, seen.columns)
         return found[::-1]
 
     def _settle(
@@ -184,10 +185,10 @@ class LKMag(nn.Module):
             parts, plain = [], []
             for rows, kept in bands(*level.image.shape[-2:]):
                 with torch.no_grad():
-                    evidence = weigh(level.rows(rows), left.rows(rows), now.rows(rows))
-                parts.append(self._step(evidence, now.rows(rows), weigh_on=None if step else index).rows(kept))
+                    evidence = weigh(level.rows(rows), left.rows(rows), now.at(rows))
+                parts.append(self._step(evidence, now.at(rows), weigh_on=None if step else index).at(kept))
                 if aside is not None and not step:
-                    plain.append(by_windows(evidence, now.rows(rows), may_stay=False).displacement[..., kept, :])
+                    plain.append(by_windows(evidence, now.at(rows), may_stay=False).displacement[..., kept, :])
             if aside is not None and plain:
                 aside.append(smoothed(torch.cat(plain, 2)))
             now = Estimate(

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..contracts import Part
 from ..filters import halve, wide_blur
 from ..sampling import sample_spline, spline_coefficients, spline_gradient
 from .light import light_between
@@ -148,18 +147,12 @@ class Estimate:
     variance: Tensor
     """The part of the error that noise makes."""
 
-    def rows(self, kept: slice) -> Estimate:
-        """A band of the estimate."""
+    def at(self, rows: slice, columns: slice = slice(None)) -> Estimate:
+        """A band, or another part, of the estimate."""
         return Estimate(
-            displacement=self.displacement[..., kept, :],
-            error=self.error[..., kept, :],
-            variance=self.variance[..., kept, :],
-        )
-
-    def within(self, part: Part) -> Estimate:
-        """A part of the estimate."""
-        return Estimate(
-            displacement=part.of(self.displacement), error=part.of(self.error), variance=part.of(self.variance)
+            displacement=self.displacement[..., rows, columns],
+            error=self.error[..., rows, columns],
+            variance=self.variance[..., rows, columns],
         )
 
 
@@ -169,6 +162,8 @@ class Unexplained:
 
     residual: Tensor
     """``(N, 3, h, w)``, in the light of the reference."""
+    moments: Tensor
+    """`moments_of` the residual."""
     noise: Tensor
     """Sigma per frame, ``(N, 1, 1, 1)``."""
     coarseness: Tensor
@@ -176,7 +171,12 @@ class Unexplained:
 
     def rows(self, kept: slice) -> Unexplained:
         """A band of it."""
-        return Unexplained(residual=self.residual[..., kept, :], noise=self.noise, coarseness=self.coarseness)
+        return Unexplained(
+            residual=self.residual[..., kept, :],
+            moments=self.moments[..., kept, :],
+            noise=self.noise,
+            coarseness=self.coarseness,
+        )
 
 
 def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate) -> Evidence:
@@ -193,10 +193,12 @@ def unexplained(level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor,
     warped = sample_spline(frame_coefficients, grid + now.displacement)
     residual = level.image + light_between(level.image, warped).on(level.image) - warped
     noise = torch.maximum(_noise_sigma(residual), level.least_noise)
-    return Unexplained(residual=residual, noise=noise, coarseness=_coarseness(level, residual.detach()))
+    moments = moments_of(level, residual)
+    coarseness = _coarseness(level, residual.detach(), moments.detach())
+    return Unexplained(residual=residual, moments=moments, noise=noise, coarseness=coarseness)
 
 
-def _coarseness(level: ReferenceLevel, residual: Tensor) -> Tensor:
+def _coarseness(level: ReferenceLevel, residual: Tensor, moments: Tensor) -> Tensor:
     """`Unexplained.coarseness`: a codec's noise comes in blocks, and a window that takes it for white trusts itself.
 
     White noise loses all but one part in the pixels of a window that blurs it. What no motion explains is blurred by
@@ -205,7 +207,7 @@ def _coarseness(level: ReferenceLevel, residual: Tensor) -> Tensor:
     alone as well, since blocks that a codec has left out show nothing.
     """
     k = WINDOWS_PX.index(CODEC_WINDOW_PX)
-    step = _solve(level.inverse[:, k], wide_blur(_moments(level, residual), CODEC_WINDOW_PX))
+    step = window_step(level, k, moments)
     left = residual - level.gradient_x * step[:, :1] - level.gradient_y * step[:, 1:]
     kept = wide_blur(left, CODEC_WINDOW_PX).square().mean(1)
     power = wide_blur(left.square().mean(1, keepdim=True), CODEC_WINDOW_PX)[:, 0].clamp(min=0)
@@ -224,8 +226,7 @@ def _typical(values: Tensor) -> Tensor:
 
 def weigh(level: ReferenceLevel, found: Unexplained, now: Estimate) -> Evidence:
     """The evidence in a residual; all may be the same band of their pictures."""
-    moments = _moments(level, found.residual)
-    steps = [_twiced(level, k, moments) for k in range(len(WINDOWS_PX))]
+    steps = [_twiced(level, k, found.moments) for k in range(len(WINDOWS_PX))]
     steps.append(torch.zeros_like(steps[0]))
     local = wide_blur(found.residual.square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
     variance = _variance(level, found.noise) * torch.maximum(local, found.noise**2) * found.coarseness
@@ -240,7 +241,8 @@ def weigh(level: ReferenceLevel, found: Unexplained, now: Estimate) -> Evidence:
     )
 
 
-def _moments(level: ReferenceLevel, residual: Tensor) -> Tensor:
+def moments_of(level: ReferenceLevel, residual: Tensor) -> Tensor:
+    """The reference's slopes times a residual ``(N, 3, h, w)``, summed over colours: ``(N, 2, h, w)``."""
     return torch.stack([(level.gradient_x * residual).sum(1), (level.gradient_y * residual).sum(1)], 1)
 
 
@@ -255,15 +257,17 @@ def _twiced(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
     One use of a window flattens a motion whose width is near its own: a push of sigma 10 px by a fifth in a window of
     sigma 4.8 px. Used twice, by a thirtieth, and what noise adds grows less than in a window as small as that takes.
     """
-    step = _solve(level.inverse[:, k], wide_blur(moments, WINDOWS_PX[k]))
+    step = window_step(level, k, moments)
     (xx, xy, yy), (x, y) = level.products.unbind(1), step.unbind(1)
     left = moments - torch.stack([xx * x + xy * y, xy * x + yy * y], 1)
-    return step + _solve(level.inverse[:, k], wide_blur(left, WINDOWS_PX[k]))
+    return step + window_step(level, k, left)
 
 
-def _solve(inverse: Tensor, moments: Tensor) -> Tensor:
-    x, y = moments[:, 0], moments[:, 1]
-    return torch.stack([inverse[:, 0] * x + inverse[:, 1] * y, inverse[:, 1] * x + inverse[:, 2] * y], 1)
+def window_step(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
+    """Lucas and Kanade's step in window ``k``, ``(N, 2, h, w)`` in px, from `moments_of` a residual."""
+    xx, xy, yy = level.inverse[:, k].unbind(1)
+    x, y = wide_blur(moments, WINDOWS_PX[k]).unbind(1)
+    return torch.stack([xx * x + xy * y, xy * x + yy * y], 1)
 
 
 def _noise_sigma(residual: Tensor) -> Tensor:

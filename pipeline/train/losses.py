@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...models.filters import halve, wide_blur
-from ...models.lkmag.prior import WINDOWS_PX, reference_level, rounding_noise
+from ...models.filters import halve
+from ...models.lkmag.prior import WINDOWS_PX, moments_of, reference_level, rounding_noise, window_step
 from .scenes import Batch
 
 BORDER_PX = 4
@@ -75,12 +75,8 @@ def motion_loss(picture: Tensor, batch: Batch) -> Tensor:
     truth, which have no noise, where there are any.
     """
     level = reference_level(batch.truth, damping=TEXTURE, least_noise=rounding_noise(batch.truth))
-    k = WINDOWS_PX.index(PLACE_PX)
-    left = batch.truth - picture
-    moments = torch.stack([(level.gradient_x * left).sum(1), (level.gradient_y * left).sum(1)], 1)
-    x, y = wide_blur(moments, PLACE_PX).unbind(1)
-    xx, xy, yy = level.inverse[:, k].unbind(1)
-    off = torch.stack([xx * x + xy * y, xy * x + yy * y], 1)[..., BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
+    step = window_step(level, WINDOWS_PX.index(PLACE_PX), moments_of(level, batch.truth - picture))
+    off = step[..., BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
     return (_length(off, 1e-6).clamp(max=3).mean((1, 2, 3)) + LEAST_OFF_PX).log().mean()
 
 
