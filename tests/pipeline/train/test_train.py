@@ -98,7 +98,7 @@ def test_two_pieces_are_the_whole(tmp_path):
 def test_a_batch_can_be_learned_by_heart():
     trainer = Trainer(Recipe(**{**vars(SMALL), "flow_part": 0.0, "steps": 400, "learning_rate": 1e-2}))
     batch = render_batch((8,), 2, 48, Condition(alpha=8.0, noise=0.05, eight_bit=False, output_px=3.0))
-    trainer._batch = lambda: batch
+    trainer.batch = lambda: batch
     course = [trainer.advance()["picture"] for _ in range(50)]
     assert np.mean(course[-5:]) < course[0] - 0.1
 
@@ -138,6 +138,6 @@ def test_pictures_that_agree_to_the_last_bit_leave_the_weights_finite():
     scene = render_batch((6,), 2, 48, Condition(noise=0.0))
     still = torch.zeros_like(scene.displacement)
     batch = replace(scene, frame=scene.reference, truth=scene.reference, displacement=still)
-    trainer._batch = lambda: batch
+    trainer.batch = lambda: batch
     trainer.advance()
     assert all(parameter.isfinite().all() for parameter in trainer.network.parameters())
