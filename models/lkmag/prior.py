@@ -204,7 +204,7 @@ def _coarseness(level: ReferenceLevel, residual: Tensor, moments: Tensor) -> Ten
     White noise loses all but one part in the pixels of a window that blurs it. What no motion explains is blurred by
     the middle window and compared with itself in that window, place by place: a motion that is still to be found is
     coarse, too, but in its own place. On fine levels, where most of it has been found, the places that differ are asked
-    alone as well, since blocks that a codec has left out show nothing.
+    alone as well, since blocks that a codec has left out show nothing; and there what is clearly coarse counts in full.
     """
     k = WINDOWS_PX.index(CODEC_WINDOW_PX)
     step = window_step(level, k, moments)
@@ -212,11 +212,12 @@ def _coarseness(level: ReferenceLevel, residual: Tensor, moments: Tensor) -> Ten
     kept = wide_blur(left, CODEC_WINDOW_PX).square().mean(1)
     power = wide_blur(left.square().mean(1, keepdim=True), CODEC_WINDOW_PX)[:, 0].clamp(min=0)
     share = kept / (power + CODEC_LEAST**2)
-    ratio = _typical(share)
-    if level.halvings <= CODEC_HALVINGS:
-        ratio = torch.maximum(ratio, _typical(share.where(power > CODEC_SEEN**2, torch.nan)))
-    times = (ratio / 0.79 * _pixels(CODEC_WINDOW_PX) / CODEC_MARGIN).view(-1, 1, 1, 1)
-    return torch.cat([times.clamp(1, _pixels(sigma)) for sigma in WINDOWS_PX], 1)
+    if level.halvings > CODEC_HALVINGS:
+        times = _typical(share) * WHITE_SHARES / CODEC_MARGIN
+    else:
+        times = torch.maximum(_typical(share), _typical(share.where(power > CODEC_SEEN**2, torch.nan))) * WHITE_SHARES
+        times = times**3 / (times.square() + CODEC_CHANCE**2)
+    return torch.cat([times.view(-1, 1, 1, 1).clamp(1, _pixels(sigma)) for sigma in WINDOWS_PX], 1)
 
 
 def _typical(values: Tensor) -> Tensor:
@@ -302,7 +303,11 @@ CODEC_HALVINGS = 1
 CODEC_SEEN, CODEC_LEAST = 1 / 255, 1e-3
 """Root mean square from which a place of a fine level differs, and below which no codec matters: rounding to 8 bits."""
 CODEC_MARGIN = 4.0
-"""So many times more than white noise leaves in that window is not yet called coarse."""
+"""So many times more than white noise leaves in that window is not yet called coarse on a coarse level."""
+CODEC_CHANCE = 8.0
+"""On a fine level of so many times more one half counts, of twice that four fifths, and of half of it a tenth."""
+WHITE_SHARES = _pixels(CODEC_WINDOW_PX) / 0.79
+"""What white noise leaves in that window, typically, is one part in so many."""
 
 NOISE_MARGIN = 5.0
 """Multiple of the expected noise variance that is not yet called a contradiction."""

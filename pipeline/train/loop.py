@@ -57,8 +57,10 @@ class Trainer(PieceTrainer[Recipe, LKMag, Batch]):
         """Displacement first, then everything."""
         network = self.network
         state = network.prepare_pairs(batch.reference, batch.alpha)
-        found = network.estimates(state, batch.frame)
-        losses = {"flow": flow_loss(found, batch.displacement), "gain": 3.0 * gain_loss(found[0], batch.displacement)}
+        windows: list[Tensor] = []
+        found = network.estimates(state, batch.frame, windows)
+        gain = gain_loss(found[0], batch.displacement, windows[0])
+        losses = {"flow": flow_loss(found, batch.displacement), "gain": 3.0 * gain}
         if self.step < self.recipe.flow_part * self.recipe.steps or network.refiner is None:
             return losses
         joint = self.step % self.recipe.joint_every == 0

@@ -43,13 +43,14 @@ def flow_loss(found: Sequence[Tensor], truth: Tensor) -> Tensor:
     return total / sum(2.0**-k for k in range(len(found)))
 
 
-def gain_loss(found: Tensor, truth: Tensor) -> Tensor:
+def gain_loss(found: Tensor, truth: Tensor, windows: Tensor) -> Tensor:
     """How far the slope of measured on true displacement is from 1, in patches and in whole pictures.
 
     The end-point error alone prefers motions that are too small: what is uncertain costs less when it is shrunk. That
-    is right below the noise floor and wrong above, so a patch counts as far as its motion exceeds its error threefold.
+    is right below the noise floor and wrong above, so a patch counts as far as its motion exceeds three times the error
+    of what the ``windows`` alone say. By the error of ``found`` a motion that is shrunk to nothing would not count.
     """
-    sums = torch.stack([(found * truth).sum(1), truth.square().sum(1), (found - truth).square().sum(1)], 1)
+    sums = torch.stack([(found * truth).sum(1), truth.square().sum(1), (windows - truth).square().sum(1)], 1)
     patches = F.avg_pool2d(sums, PATCH_PX).flatten(2)
     common, power, error = torch.cat([patches, sums.flatten(2).mean(2, keepdim=True)], 2).unbind(1)
     slope = (common + LEAST_PX**2) / (power + LEAST_PX**2)

@@ -9,9 +9,10 @@ from magplus.models.filters import gaussian_blur
 from magplus.models.lkmag import arch
 from magplus.models.lkmag.light import light_between
 from magplus.models.lkmag.network import LKMag
-from magplus.models.lkmag.prior import by_windows
+from magplus.models.lkmag.prior import Estimate, by_windows, reference_level, rounding_noise, unexplained
 from magplus.models.lkmag.refiner import Refiner
 from magplus.models.lkmag.weigher import WindowWeigher, _liberties
+from magplus.models.sampling import pixel_grid, spline_coefficients
 
 SIZE = 128
 FIELD = synth.total(synth.bump(45, 50, 9, 0.6, 0.8), synth.bump(90, 80, 12, -0.7, 0.3), synth.shift(0.1, -0.08))
@@ -233,6 +234,20 @@ def test_noise_in_blocks_is_not_taken_for_motion(monkeypatch):
     monkeypatch.setattr("magplus.models.lkmag.prior._coarseness", lambda *_: torch.ones(1, 4, 1, 1))
     taken_for_white = magnifier.displacement(magnifier.prepare(still), frame).square().mean().sqrt()
     assert found < 0.5 * taken_for_white
+
+
+@pytest.mark.parametrize(("block_px", "least", "most"), [(1, 1.0, 1.1), (8, 40.0, 100.0)])
+def test_noise_in_blocks_counts_in_full_where_most_motion_is_found(block_px, least, most):
+    """64 pixels of one value are one."""
+    still = 0.3 + 0.1 * pair(FIELD)[0][None]
+    sides = SIZE // block_px
+    noise = 0.01 * torch.randn(1, 3, sides, sides, generator=torch.Generator().manual_seed(0))
+    frame = still + noise.repeat_interleave(block_px, 2).repeat_interleave(block_px, 3)
+    level = reference_level(still, damping=1e-6, least_noise=rounding_noise(still))
+    nothing = torch.zeros(1, SIZE, SIZE)
+    now = Estimate(displacement=torch.zeros(1, 2, SIZE, SIZE), error=nothing, variance=nothing)
+    found = unexplained(level, spline_coefficients(frame), pixel_grid(SIZE, SIZE, like=still), now)
+    assert least <= found.coarseness[0, -1] <= most
 
 
 @pytest.mark.parametrize("magnifier", [arch.builtin(), arch.prior()])

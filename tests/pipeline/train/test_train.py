@@ -75,7 +75,7 @@ def test_turned_scenes_keep_their_truth(turns, mirror):
 def test_the_losses_are_least_for_the_truth():
     batch = render_batch((5,), 2, 64, Condition(alpha=4.0, noise=0.0, eight_bit=False, output_px=4.0, plain=True))
     truth = batch.displacement
-    for loss in (lambda d: losses.flow_loss([d], truth), lambda d: losses.gain_loss(d, truth)):
+    for loss in (lambda d: losses.flow_loss([d], truth), lambda d: losses.gain_loss(d, truth, 0.9 * truth)):
         assert loss(truth) < loss(0.95 * truth) < loss(0.5 * truth)
     assert losses.picture_loss(batch.truth, batch.truth) < losses.picture_loss(batch.frame, batch.truth)
     assert losses.motion_loss(batch.truth, batch) < losses.motion_loss(batch.frame, batch) - 0.5
