@@ -181,7 +181,7 @@ class LKMag(nn.Module):
         grid = pixel_grid(*level.image.shape[-2:], like=now.displacement)
         for step in reversed(range(STEPS[index])):
             with torch.no_grad():
-                left = unexplained(level, coefficients, grid, now)
+                left = unexplained(level, coefficients, grid, now, settled=not step)
             parts, plain = [], []
             for rows, kept in bands(*level.image.shape[-2:]):
                 with torch.no_grad():

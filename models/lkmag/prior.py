@@ -188,23 +188,26 @@ def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Ten
     return weigh(level, unexplained(level, frame_coefficients, grid, now), now)
 
 
-def unexplained(level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate) -> Unexplained:
-    """What the present estimate leaves of a frame."""
+def unexplained(
+    level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate, *, settled: bool = False
+) -> Unexplained:
+    """What the present estimate leaves of a frame; ``settled`` where most motion has been found."""
     warped = sample_spline(frame_coefficients, grid + now.displacement)
     residual = level.image + light_between(level.image, warped).on(level.image) - warped
     noise = torch.maximum(_noise_sigma(residual), level.least_noise)
     moments = moments_of(level, residual)
-    coarseness = _coarseness(level, residual.detach(), moments.detach())
+    coarseness = _coarseness(level, residual.detach(), moments.detach(), settled)
     return Unexplained(residual=residual, moments=moments, noise=noise, coarseness=coarseness)
 
 
-def _coarseness(level: ReferenceLevel, residual: Tensor, moments: Tensor) -> Tensor:
+def _coarseness(level: ReferenceLevel, residual: Tensor, moments: Tensor, settled: bool) -> Tensor:
     """`Unexplained.coarseness`: a codec's noise comes in blocks, and a window that takes it for white trusts itself.
 
     White noise loses all but one part in the pixels of a window that blurs it. What no motion explains is blurred by
     the middle window and compared with itself in that window, place by place: a motion that is still to be found is
     coarse, too, but in its own place. On fine levels, where most of it has been found, the places that differ are asked
-    alone as well, since blocks that a codec has left out show nothing; and there what is clearly coarse counts in full.
+    alone as well, since blocks that a codec has left out show nothing; and what is still clearly coarse in their last
+    step counts in full.
     """
     k = WINDOWS_PX.index(CODEC_WINDOW_PX)
     step = window_step(level, k, moments)
@@ -212,11 +215,12 @@ def _coarseness(level: ReferenceLevel, residual: Tensor, moments: Tensor) -> Ten
     kept = wide_blur(left, CODEC_WINDOW_PX).square().mean(1)
     power = wide_blur(left.square().mean(1, keepdim=True), CODEC_WINDOW_PX)[:, 0].clamp(min=0)
     share = kept / (power + CODEC_LEAST**2)
-    if level.halvings > CODEC_HALVINGS:
-        times = _typical(share) * WHITE_SHARES / CODEC_MARGIN
-    else:
-        times = torch.maximum(_typical(share), _typical(share.where(power > CODEC_SEEN**2, torch.nan))) * WHITE_SHARES
-        times = times**3 / (times.square() + CODEC_CHANCE**2)
+    ratio = _typical(share)
+    if level.halvings <= CODEC_HALVINGS:
+        ratio = torch.maximum(ratio, _typical(share.where(power > CODEC_SEEN**2, torch.nan)))
+    times = ratio * WHITE_SHARES
+    full = settled and level.halvings <= CODEC_HALVINGS
+    times = times**3 / (times.square() + CODEC_CHANCE**2) if full else times / CODEC_MARGIN
     return torch.cat([times.view(-1, 1, 1, 1).clamp(1, _pixels(sigma)) for sigma in WINDOWS_PX], 1)
 
 
@@ -303,9 +307,9 @@ CODEC_HALVINGS = 1
 CODEC_SEEN, CODEC_LEAST = 1 / 255, 1e-3
 """Root mean square from which a place of a fine level differs, and below which no codec matters: rounding to 8 bits."""
 CODEC_MARGIN = 4.0
-"""So many times more than white noise leaves in that window is not yet called coarse on a coarse level."""
-CODEC_CHANCE = 8.0
-"""On a fine level of so many times more one half counts, of twice that four fifths, and of half of it a tenth."""
+"""So many times more than white noise leaves in that window is not yet called coarse, but in a fine level's last step."""
+CODEC_CHANCE = 12.0
+"""In that one half counts of so many times more, of twice as many four fifths, and of half of it a tenth."""
 WHITE_SHARES = _pixels(CODEC_WINDOW_PX) / 0.79
 """What white noise leaves in that window, typically, is one part in so many."""
 

@@ -246,7 +246,7 @@ def test_noise_in_blocks_counts_in_full_where_most_motion_is_found(block_px, lea
     level = reference_level(still, damping=1e-6, least_noise=rounding_noise(still))
     nothing = torch.zeros(1, SIZE, SIZE)
     now = Estimate(displacement=torch.zeros(1, 2, SIZE, SIZE), error=nothing, variance=nothing)
-    found = unexplained(level, spline_coefficients(frame), pixel_grid(SIZE, SIZE, like=still), now)
+    found = unexplained(level, spline_coefficients(frame), pixel_grid(SIZE, SIZE, like=still), now, settled=True)
     assert least <= found.coarseness[0, -1] <= most
 
 
