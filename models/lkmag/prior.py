@@ -307,7 +307,7 @@ CODEC_HALVINGS = 1
 CODEC_SEEN, CODEC_LEAST = 1 / 255, 1e-3
 """Root mean square from which a place of a fine level differs, and below which no codec matters: rounding to 8 bits."""
 CODEC_MARGIN = 4.0
-"""So many times more than white noise leaves in that window is not yet called coarse, but in a fine level's last step."""
+"""So many times more than white noise leaves there is not yet called coarse, but in a fine level's last step."""
 CODEC_CHANCE = 12.0
 """In that one half counts of so many times more, of twice as many four fifths, and of half of it a tenth."""
 WHITE_SHARES = _pixels(CODEC_WINDOW_PX) / 0.79
