@@ -180,18 +180,18 @@ class Unexplained:
 
 
 def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate) -> Evidence:
-    """Steps of all windows from the present estimate.
+    """Steps of all windows from an estimate that a search ended with.
 
     Taking no step competes with the same rules: where a finer level has too little texture to say anything, the
     estimate of the coarser one stands.
     """
-    return weigh(level, unexplained(level, frame_coefficients, grid, now), now)
+    return weigh(level, unexplained(level, frame_coefficients, grid, now, settled=True), now)
 
 
 def unexplained(
-    level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate, *, settled: bool = False
+    level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate, *, settled: bool
 ) -> Unexplained:
-    """What the present estimate leaves of a frame; ``settled`` where most motion has been found."""
+    """What the present estimate leaves of a frame; ``settled`` in a level's last step, when motion has been found."""
     warped = sample_spline(frame_coefficients, grid + now.displacement)
     residual = level.image + light_between(level.image, warped).on(level.image) - warped
     noise = torch.maximum(_noise_sigma(residual), level.least_noise)
@@ -215,12 +215,12 @@ def _coarseness(level: ReferenceLevel, residual: Tensor, moments: Tensor, settle
     kept = wide_blur(left, CODEC_WINDOW_PX).square().mean(1)
     power = wide_blur(left.square().mean(1, keepdim=True), CODEC_WINDOW_PX)[:, 0].clamp(min=0)
     share = kept / (power + CODEC_LEAST**2)
+    fine = level.halvings <= CODEC_HALVINGS
     ratio = _typical(share)
-    if level.halvings <= CODEC_HALVINGS:
+    if fine:
         ratio = torch.maximum(ratio, _typical(share.where(power > CODEC_SEEN**2, torch.nan)))
     times = ratio * WHITE_SHARES
-    full = settled and level.halvings <= CODEC_HALVINGS
-    times = times**3 / (times.square() + CODEC_CHANCE**2) if full else times / CODEC_MARGIN
+    times = times**3 / (times.square() + CODEC_CHANCE**2) if fine and settled else times / CODEC_MARGIN
     return torch.cat([times.view(-1, 1, 1, 1).clamp(1, _pixels(sigma)) for sigma in WINDOWS_PX], 1)
 
 

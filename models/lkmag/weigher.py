@@ -17,8 +17,8 @@ may it correct by more than the prior's own expected error."""
 
 DOUBT_PX = 8.0
 """Sigma of the window in which a displacement is told from noise: single pixels cannot be. On still pictures with noise
-1.0 to 1.8 % of the places of the three finer levels show more than `NOISE_POWER` in a window of 4 px, 0.5 to 0.9 % in
-this."""
+1.0 to 1.8 % of the places of the three finer levels show 1.5 times the expected variance and more in a window of 4 px,
+0.5 to 0.9 % in this."""
 
 NOISE_POWER = (1.5, 1.5, 0.8, 0.8)
 """Squared displacement, in parts of the variance that noise gives it, of which one half is taken for noise, per pyramid
@@ -89,10 +89,15 @@ def _liberties(found: Tensor, variance: Tensor, error: Tensor, level: int) -> tu
     sums = wide_blur(torch.cat([found.square().sum(1, keepdim=True), variance, error], 1), DOUBT_PX)
     power, noise, expected = sums.clamp(min=1e-12).split(1, 1)
     return (
-        1 / (1 + (power / (NOISE_POWER[level] * noise)) ** NOISE_STEEPNESS),
-        1 / (1 + (power / (DOUBT_POWER[level] * expected)) ** DOUBT_STEEPNESS),
+        _below(power / (NOISE_POWER[level] * noise), NOISE_STEEPNESS),
+        _below(power / (DOUBT_POWER[level] * expected), DOUBT_STEEPNESS),
         (LIFT * expected / power).clamp(max=1),
     )
+
+
+def _below(ratio: Tensor, steepness: int) -> Tensor:
+    """1 far below a ratio of 1, one half at 1, 0 far above."""
+    return 1 / (1 + ratio**steepness)
 
 
 def _features(evidence: Evidence) -> Tensor:
