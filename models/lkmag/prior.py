@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..filters import wide_blur
-from .level import WINDOWS_PX, ReferenceLevel, Slopes, Windows
+from .level import WINDOWS_PX, ReferenceLevel, Slopes, Windows, pixels_of
 from .unexplained import Unexplained, noise_power, remainder, unexplained
 
 TWICED = 11 / 6
@@ -75,8 +75,9 @@ def weigh(slopes: Slopes, windows: Windows, found: Unexplained, now: Estimate) -
     """The evidence in a residual; all may be the same band of their pictures."""
     steps = [_twiced(windows, k, found.moments) for k in range(len(WINDOWS_PX))]
     steps.append(torch.zeros_like(steps[0]))
-    variance = _variance(slopes, windows) * noise_power(found.residual, found.noise) * found.coarseness
-    expected = torch.cat([variance, now.error[:, None]], 1)
+    power = noise_power(found.residual, found.noise) * found.coarseness
+    own, variance = (unit * power for unit in _variance(slopes, windows))
+    expected = torch.cat([own, now.error[:, None]], 1)
     stacked = torch.stack(steps, 1)
     return Evidence(
         steps=stacked,
@@ -99,8 +100,11 @@ def _twiced(windows: Windows, k: int, moments: Tensor) -> Tensor:
     return step + windows.step(k, wide_blur(left, WINDOWS_PX[k]))
 
 
-def _variance(slopes: Slopes, windows: Windows) -> Tensor:
-    """Variance of each window's displacement for unit image noise, ``(N, K, h, w)`` in px^2.
+def _variance(slopes: Slopes, windows: Windows) -> tuple[Tensor, Tensor]:
+    """Variance of each window's displacement for unit image noise, ``(N, K, h, w)`` in px^2: to weigh by, and true.
+
+    By the true one windows would stay on the coarse levels of a small clean clip, and motion be measured too small;
+    what is taken for noise is told by it.
 
     Slopes that noise explains say nothing: in flat parts all of them, and a window that took them for texture would be
     sure of what it makes up. Where a window's middle has more texture than its rest (an edge, a pore), fewer pixels
@@ -113,7 +117,9 @@ def _variance(slopes: Slopes, windows: Windows) -> Tensor:
     plain = (windows.eigenvalues / real.square()).sum(2)
     strength = torch.cat([windows.products[:, :1] + windows.products[:, 2:], windows.eigenvalues.sum(2)], 1)
     gathered = (strength[:, :-1] / (strength[:, 1:] + LEAST_STRENGTH)).clamp(min=1).sqrt()
-    return plain * gathered * (TWICED * correlation / slopes.pixels)
+    usual = plain.new_tensor([pixels_of(sigma) for sigma in WINDOWS_PX]).view(-1, 1, 1)
+    plain = plain * (TWICED * correlation)
+    return plain / usual, plain * gathered / slopes.pixels
 
 
 LEAST_STRENGTH = 1e-9
