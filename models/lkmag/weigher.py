@@ -8,9 +8,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..filters import wide_blur
-from .prior import WINDOWS_PX, Evidence, trust_logits
+from .level import WINDOWS_PX
+from .prior import Evidence, trust_logits
 
 DILATIONS = (1, 2, 4, 2, 1)
+MAX_SHIFT = 2.0
+"""Bound of what is added to the logits of the windows' weights: 7 times the weight, or a seventh. Without one the
+network, which learns from rendered scenes with discs in front, gives up on real pictures what windows have found."""
+
 MAX_CORRECTION_PX = 0.25
 """Bound of the free correction, in px of the level: the network chooses among measurements and invents no motion. Nor
 may it correct by more than the prior's own expected error."""
@@ -20,16 +25,14 @@ DOUBT_PX = 8.0
 1.0 to 1.8 % of the places of the three finer levels show 1.5 times the expected variance and more in a window of 4 px,
 0.5 to 0.9 % in this."""
 
-NOISE_POWER = (1.5, 1.5, 0.8, 0.8)
+NOISE_POWER = (2.2, 1.75, 0.9, 0.9)
 """Squared displacement, in parts of the variance that noise gives it, of which one half is taken for noise, per pyramid
 level, finest first. Noise alone shows 0.5 to 1. What is taken on a coarse level is lost to the finer ones, so there it
 is less."""
-NOISE_STEEPNESS = 8
-"""Power of that ratio with which the part that is taken for noise falls."""
-
-DOUBT_POWER = (4.0, 4.0, 2.0, 2.0)
+DOUBT_POWER = (1.5, 1.5, 0.75, 0.75)
 """The same in parts of its expected squared error, of which the network may take one half."""
-DOUBT_STEEPNESS = 4
+STEEPNESS = 12
+"""Power of these ratios with which both parts fall."""
 
 LIFT = 2.0
 """Expected squared error, in parts of the squared displacement, by which the network may enlarge it, up to twofold."""
@@ -70,7 +73,8 @@ class WindowWeigher(nn.Module):
         out = self.head(self.body(F.avg_pool2d(features, 2)))
         # align_corners=False: pixel areas, not pixel centres, coincide after halving.
         out = F.interpolate(out, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
-        weights = (trust_logits(evidence.error) + out[:, :_CHOICES]).softmax(1)
+        shift = MAX_SHIFT * torch.tanh(out[:, :_CHOICES] / MAX_SHIFT)
+        weights = (trust_logits(evidence.error) + shift).softmax(1)
         found = displacement + (evidence.steps * weights[:, :, None]).sum(1)
         error = (evidence.error * weights).sum(1, keepdim=True).detach()
         variance = (evidence.variance * weights).sum(1, keepdim=True).detach()
@@ -89,15 +93,15 @@ def _liberties(found: Tensor, variance: Tensor, error: Tensor, level: int) -> tu
     sums = wide_blur(torch.cat([found.square().sum(1, keepdim=True), variance, error], 1), DOUBT_PX)
     power, noise, expected = sums.clamp(min=1e-12).split(1, 1)
     return (
-        _below(power / (NOISE_POWER[level] * noise), NOISE_STEEPNESS),
-        _below(power / (DOUBT_POWER[level] * expected), DOUBT_STEEPNESS),
+        _below(power / (NOISE_POWER[level] * noise)),
+        _below(power / (DOUBT_POWER[level] * expected)),
         (LIFT * expected / power).clamp(max=1),
     )
 
 
-def _below(ratio: Tensor, steepness: int) -> Tensor:
+def _below(ratio: Tensor) -> Tensor:
     """1 far below a ratio of 1, one half at 1, 0 far above."""
-    return 1 / (1 + ratio**steepness)
+    return 1 / (1 + ratio**STEEPNESS)
 
 
 def _features(evidence: Evidence) -> Tensor:
