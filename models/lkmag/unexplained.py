@@ -87,12 +87,29 @@ def unexplained(slopes: Slopes, residual: Tensor, noise: Tensor, *, settled: boo
 
 
 def _noise_sigma(level: ReferenceLevel, residual: Tensor) -> Tensor:
-    """Robust noise level of the residual.
+    """Robust noise level of the residual: by single pixels or by what small windows see, whichever tells less.
+
+    Most windows of a detailed picture have an edge in them that no displacement explains; single pixels are told apart
+    from it. Of two pictures of 8 bits most pixels are alike, as long as little moves: windows know of the few others.
+    """
+    power, least = _power_of_pixels(level, residual.detach()), level.least_noise.flatten(1)
+    windows = wide_blur(residual.detach().square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
+    power = torch.minimum(power, windows.flatten(1)[:, ::SAMPLED].median(1, keepdim=True).values)
+    return torch.maximum(power, (LEAST_ROUNDED * least).square()).sqrt().view(-1, 1, 1, 1)
+
+
+LEAST_ROUNDED = 0.6
+"""Least difference of two pictures of 8 bits, in parts of what rounding makes of one: where there is texture, rounding
+hides no motion from all pixels of a window."""
+
+
+def _power_of_pixels(level: ReferenceLevel, residual: Tensor) -> Tensor:
+    """Robust variance ``(N, 1)`` by single pixels.
 
     Two pictures of 8 bits that are compared pixel by pixel differ by whole levels, and a median of those knows small
     noise to half a level only; so as much as rounding is added evenly, and taken off again.
     """
-    values, least = residual.detach().flatten(1)[:, ::SAMPLED], level.least_noise.flatten(1)
+    values, least = residual.flatten(1)[:, ::SAMPLED], level.least_noise.flatten(1)
     if not level.halvings:
         # Multiples of the golden ratio fill the interval evenly, the same way every time.
         evenly = (torch.arange(values.shape[1], device=values.device) * GOLDEN).remainder(1) - 0.5
@@ -100,7 +117,7 @@ def _noise_sigma(level: ReferenceLevel, residual: Tensor) -> Tensor:
     power = (values.abs().median(1, keepdim=True).values / 0.6745).square()
     if not level.halvings:
         power = power - least.square()
-    return torch.maximum(power, least.square()).sqrt().view(-1, 1, 1, 1)
+    return torch.maximum(power, least.square())
 
 
 GOLDEN = (math.sqrt(5) - 1) / 2

@@ -12,9 +12,9 @@ from .level import WINDOWS_PX
 from .prior import Evidence, trust_logits
 
 DILATIONS = (1, 2, 4, 2, 1)
-MAX_SHIFT = 2.0
-"""Bound of what is added to the logits of the windows' weights: 7 times the weight, or a seventh. Without one the
-network, which learns from rendered scenes with discs in front, gives up on real pictures what windows have found."""
+MAX_SHIFT = 5.0
+"""Bound of what is added to the logits of the windows' weights. Without one the network learns worse: 71.9 dB after
+2200 steps on clean scenes that it is not trained on, with this one 74.2."""
 
 MAX_CORRECTION_PX = 0.25
 """Bound of the free correction, in px of the level: the network chooses among measurements and invents no motion. Nor
@@ -25,7 +25,7 @@ DOUBT_PX = 8.0
 1.0 to 1.8 % of the places of the three finer levels show 1.5 times the expected variance and more in a window of 4 px,
 0.5 to 0.9 % in this."""
 
-NOISE_POWER = (2.2, 1.75, 0.9, 0.9)
+NOISE_POWER = (1.5, 1.5, 0.8, 0.8)
 """Squared displacement, in parts of the variance that noise gives it, of which one half is taken for noise, per pyramid
 level, finest first. Noise alone shows 0.5 to 1. What is taken on a coarse level is lost to the finer ones, so there it
 is less."""
