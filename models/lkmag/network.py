@@ -15,11 +15,21 @@ from ..contracts import AlphaRange, Part, Surroundings
 from ..filters import double_displacement, gaussian_blur, wide_blur
 from ..sampling import invert, pixel_grid, sample_linear, sample_spline, spline_coefficients
 from .bands import HALO, bands
-from .level import ReferenceLevel, coefficients_of, pyramid, reference_level, rounding_noise
 from .light import light_between
-from .prior import Estimate, Evidence, by_windows, weigh
+from .prior import (
+    SAMPLED,
+    Estimate,
+    Evidence,
+    ReferenceLevel,
+    by_windows,
+    coefficients_of,
+    pyramid,
+    reference_level,
+    rounding_noise,
+    unexplained,
+    weigh,
+)
 from .refiner import Refiner, Warps
-from .unexplained import SAMPLED, remainder, unexplained
 from .weigher import WindowWeigher
 
 STEPS = (3, 2, 2, 3)
@@ -169,18 +179,13 @@ class LKMag(nn.Module):
         self, level: ReferenceLevel, coefficients: Tensor, now: Estimate, index: int, aside: list[Tensor] | None = None
     ) -> Estimate:
         grid = pixel_grid(*level.image.shape[-2:], like=now.displacement)
-        areas = list(bands(*level.image.shape[-2:]))
         for step in reversed(range(STEPS[index])):
             with torch.no_grad():
-                residual, noise = remainder(level, coefficients, grid, now.displacement)
-                # Anew in every step: motion that is still to be found looks like noise, and calms texture.
-                slopes = level.slopes(noise.square())
-                left = unexplained(slopes, residual, noise, settled=not step)
+                left = unexplained(level, coefficients, grid, now, settled=not step)
             parts, plain = [], []
-            for rows, kept in areas:
+            for rows, kept in bands(*level.image.shape[-2:]):
                 with torch.no_grad():
-                    seen = slopes.rows(rows)
-                    evidence = weigh(seen, seen.windows(), left.rows(rows), now.at(rows))
+                    evidence = weigh(level.rows(rows), left.rows(rows), now.at(rows))
                 parts.append(self._step(evidence, now.at(rows), weigh_on=None if step else index).at(kept))
                 if aside is not None and not step:
                     plain.append(by_windows(evidence, now.at(rows), may_stay=False).displacement[..., kept, :])

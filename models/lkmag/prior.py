@@ -1,30 +1,65 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lucas-Kanade displacement with several window sizes: the closed-form heart of the magnifier."""
+"""Lucas-Kanade displacement with several window sizes: the closed-form heart of the magnifier.
+
+Inverse-compositional form (Baker and Matthews, 2004): gradients come from the reference alone, so that pyramid,
+gradients and structure tensors are computed once per clip, and repeated steps converge to zero residual instead of
+carrying the bias that noisy gradients put into a single step.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..filters import wide_blur
-from .level import WINDOWS_PX, ReferenceLevel, Slopes, Windows
-from .unexplained import Unexplained, noise_power, remainder, unexplained
+from ..filters import halve, wide_blur
+from ..sampling import sample_spline, spline_coefficients, spline_gradient
+from .light import light_between
+
+WINDOWS_PX = (1.2, 2.4, 4.8, 9.6)
+"""Window sigmas at every pyramid level, in that level's px."""
 
 TWICED = 11 / 6
 """Noise variance of a Gaussian window that is used twice (Tukey's twicing), in parts of that of one use: in two
 dimensions 4 - 4 * 2 / 3 + 1 / 2."""
 
-LEAST_SLOPE = 1e-6
-"""Least squared slope (per px) that a window is said to see beside noise."""
+SAMPLED = 3
+"""Every so many-th pixel is asked for a median: noise is then known to half a percent in 288 x 288 px."""
 
-TRUST = 1.6
 
-NOISE_MARGIN = 5.0
-"""Multiple of the expected noise variance that is not yet called a contradiction. With 2 motion of many px is found
-better (rendered and clean: errors smaller by a tenth) and 0.3 px in a picture of a painting worse by a quarter."""
+@dataclass(frozen=True, kw_only=True)
+class ReferenceLevel:
+    """What one pyramid level of the reference contributes; K windows. B is 1, or one reference for every frame."""
+
+    image: Tensor
+    gradient_x: Tensor
+    gradient_y: Tensor
+    products: Tensor
+    """Of both gradients, summed over colours, ``(B, 3, h, w)``: xx, xy, yy."""
+    inverse: Tensor
+    """Damped inverse structure tensor per window, ``(B, K, 3, h, w)``: xx, xy, yy."""
+    eigenvalues: Tensor
+    """Of each window's structure tensor, ``(B, K, 2, h, w)``."""
+    halvings: int
+    """How often the picture was halved: 0 on the finest level."""
+    least_noise: Tensor
+    """Sigma, ``(B, 1, 1, 1)``."""
+
+    def rows(self, kept: slice) -> ReferenceLevel:
+        """A band of the level."""
+        return ReferenceLevel(
+            image=self.image[..., kept, :],
+            gradient_x=self.gradient_x[..., kept, :],
+            gradient_y=self.gradient_y[..., kept, :],
+            products=self.products[..., kept, :],
+            inverse=self.inverse[..., kept, :],
+            eigenvalues=self.eigenvalues[..., kept, :],
+            halvings=self.halvings,
+            least_noise=self.least_noise,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +76,66 @@ class Evidence:
     """Reference minus warped frame, ``(N, 3, h, w)``."""
     noise: Tensor
     """Image noise sigma per frame, ``(N, 1, 1, 1)``."""
+
+
+def rounding_noise(pictures: Tensor) -> Tensor:
+    """Least noise sigma to assume beside references ``(B, 3, H, W)``: the rounding of 8 bits where it shows, else 1e-4.
+
+    Measured noise alone would be zero where two rounded frames agree to the last bit, and every window infinitely sure
+    of a motion that rounding has swallowed.
+    """
+    levels = (pictures * 255).flatten(1)
+    eight_bit = (levels - levels.round()).abs().amax(1) < 1e-3
+    return torch.where(eight_bit, 1 / 255 / math.sqrt(12), 1e-4).to(pictures).view(-1, 1, 1, 1)
+
+
+def pyramid(images: Tensor, levels: int) -> list[Tensor]:
+    """Finest level first; stops early where the next one would be under 12 px."""
+    out = [images]
+    while len(out) < levels and min(out[-1].shape[-2:]) >= 24:
+        out.append(halve(out[-1]))
+    return out
+
+
+def reference_level(image: Tensor, *, damping: float, least_noise: Tensor, halvings: int = 0) -> ReferenceLevel:
+    """Gradients, structure tensors and their inverses of one level ``(B, 3, h, w)``."""
+    gx, gy = spline_gradient(image, 3), spline_gradient(image, 2)
+    products = torch.cat([(gx * gx).sum(1, True), (gx * gy).sum(1, True), (gy * gy).sum(1, True)], 1)
+    tensors = torch.stack([wide_blur(products, sigma) for sigma in WINDOWS_PX], 1)
+    xx, xy, yy = tensors[:, :, 0] + damping, tensors[:, :, 1], tensors[:, :, 2] + damping
+    mean, apart = (xx + yy) / 2, (((xx - yy) / 2).square() + xy * xy).sqrt()
+    return ReferenceLevel(
+        image=image,
+        gradient_x=gx,
+        gradient_y=gy,
+        products=products,
+        inverse=torch.stack([yy, -xy, xx], 2) / (xx * yy - xy * xy)[:, :, None],
+        eigenvalues=torch.stack([mean + apart, (mean - apart).clamp(min=damping)], 2),
+        halvings=halvings,
+        least_noise=least_noise,
+    )
+
+
+def _variance(level: ReferenceLevel, noise: Tensor) -> Tensor:
+    """Variance of each window's displacement for unit image noise, ``(N, K, h, w)`` in px^2.
+
+    Of the reference's slopes those that noise explains say nothing: in flat parts all of them, and a window that took
+    them for texture would be sure of what it makes up.
+    """
+    pixels = noise.new_tensor([_pixels(sigma) for sigma in WINDOWS_PX]).view(-1, 1, 1)
+    white = level.halvings == 0
+    correlation = 1.0 if white else 4 * math.pi / 3 * (1 - 4.0**-level.halvings)
+    # Two pictures make the noise of a residual, one that of the slopes.
+    made_up = 3 * (SLOPE_NOISE if white else SLOPE_NOISE_HALVED) * torch.maximum(noise**2 / 2, level.least_noise**2)
+    least = made_up * (0.5 * correlation / pixels).sqrt() + LEAST_SLOPE
+    real = torch.maximum(level.eigenvalues - made_up[:, :, None], least[:, :, None])
+    return (level.eigenvalues / real.square()).sum(2) * (TWICED * correlation / pixels)
+
+
+SLOPE_NOISE, SLOPE_NOISE_HALVED = 1.39, 1.03
+"""Squared slope that white noise of unit variance has in a cubic spline, and that it has after one or more halvings, by
+its spectrum. There it is correlated, too: windows lose so much less of it, pi at first and 4 pi / 3 in the end."""
+LEAST_SLOPE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,71 +156,129 @@ class Estimate:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unexplained:
+    """What is left of a reference minus the warped frame, and the noise that it shows."""
+
+    residual: Tensor
+    """``(N, 3, h, w)``, in the light of the reference."""
+    moments: Tensor
+    """`moments_of` the residual."""
+    noise: Tensor
+    """Sigma per frame, ``(N, 1, 1, 1)``."""
+    coarseness: Tensor
+    """How many times the variance of white noise a window must expect, ``(N, K, 1, 1)``, 1 or more."""
+
+    def rows(self, kept: slice) -> Unexplained:
+        """A band of it."""
+        return Unexplained(
+            residual=self.residual[..., kept, :],
+            moments=self.moments[..., kept, :],
+            noise=self.noise,
+            coarseness=self.coarseness,
+        )
+
+
 def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate) -> Evidence:
     """Steps of all windows from an estimate that a search ended with.
 
     Taking no step competes with the same rules: where a finer level has too little texture to say anything, the
     estimate of the coarser one stands.
     """
-    residual, noise = remainder(level, frame_coefficients, grid, now.displacement)
-    slopes = level.slopes(noise.square())
-    return weigh(slopes, slopes.windows(), unexplained(slopes, residual, noise, settled=True), now)
+    return weigh(level, unexplained(level, frame_coefficients, grid, now, settled=True), now)
 
 
-def weigh(slopes: Slopes, windows: Windows, found: Unexplained, now: Estimate) -> Evidence:
+def unexplained(
+    level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate, *, settled: bool
+) -> Unexplained:
+    """What the present estimate leaves of a frame; ``settled`` in a level's last step, when motion has been found."""
+    warped = sample_spline(frame_coefficients, grid + now.displacement)
+    residual = level.image + light_between(level.image, warped).on(level.image) - warped
+    noise = torch.maximum(_noise_sigma(residual), level.least_noise)
+    moments = moments_of(level, residual)
+    coarseness = _coarseness(level, residual.detach(), moments.detach(), settled)
+    return Unexplained(residual=residual, moments=moments, noise=noise, coarseness=coarseness)
+
+
+def _coarseness(level: ReferenceLevel, residual: Tensor, moments: Tensor, settled: bool) -> Tensor:
+    """`Unexplained.coarseness`: a codec's noise comes in blocks, and a window that takes it for white trusts itself.
+
+    White noise loses all but one part in the pixels of a window that blurs it. What no motion explains is blurred by
+    the middle window and compared with itself in that window, place by place: a motion that is still to be found is
+    coarse, too, but in its own place. On fine levels, where most of it has been found, the places that differ are asked
+    alone as well, since blocks that a codec has left out show nothing; and what is still clearly coarse in their last
+    step counts in full.
+    """
+    k = WINDOWS_PX.index(CODEC_WINDOW_PX)
+    step = window_step(level, k, moments)
+    left = residual - level.gradient_x * step[:, :1] - level.gradient_y * step[:, 1:]
+    kept = wide_blur(left, CODEC_WINDOW_PX).square().mean(1)
+    power = wide_blur(left.square().mean(1, keepdim=True), CODEC_WINDOW_PX)[:, 0].clamp(min=0)
+    share = kept / (power + CODEC_LEAST**2)
+    fine = level.halvings <= CODEC_HALVINGS
+    ratio = _typical(share)
+    if fine:
+        ratio = torch.maximum(ratio, _typical(share.where(power > CODEC_SEEN**2, torch.nan)))
+    times = ratio * WHITE_SHARES
+    times = times**3 / (times.square() + CODEC_CHANCE**2) if fine and settled else times / CODEC_MARGIN
+    return torch.cat([times.view(-1, 1, 1, 1).clamp(1, _pixels(sigma)) for sigma in WINDOWS_PX], 1)
+
+
+def _typical(values: Tensor) -> Tensor:
+    """Median of each picture's, those that are nan left out; 0 where all are."""
+    return values.flatten(1)[:, ::SAMPLED].nanmedian(1).values.nan_to_num(0)
+
+
+def weigh(level: ReferenceLevel, found: Unexplained, now: Estimate) -> Evidence:
     """The evidence in a residual; all may be the same band of their pictures."""
-    steps = [_twiced(windows, k, found.moments) for k in range(len(WINDOWS_PX))]
+    steps = [_twiced(level, k, found.moments) for k in range(len(WINDOWS_PX))]
     steps.append(torch.zeros_like(steps[0]))
-    power = noise_power(found.residual, found.noise) * found.coarseness
-    variance = _variance(slopes, windows) * power
+    local = wide_blur(found.residual.square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
+    variance = _variance(level, found.noise) * torch.maximum(local, found.noise**2) * found.coarseness
     expected = torch.cat([variance, now.error[:, None]], 1)
     stacked = torch.stack(steps, 1)
     return Evidence(
         steps=stacked,
         error=expected + _inconsistency(stacked, expected),
-        variance=torch.cat([variance * _gathered(windows), now.variance[:, None]], 1),
+        variance=torch.cat([variance, now.variance[:, None]], 1),
         residual=found.residual,
         noise=found.noise,
     )
 
 
-def _twiced(windows: Windows, k: int, moments: Tensor) -> Tensor:
+def moments_of(level: ReferenceLevel, residual: Tensor) -> Tensor:
+    """The reference's slopes times a residual ``(N, 3, h, w)``, summed over colours: ``(N, 2, h, w)``."""
+    return torch.stack([(level.gradient_x * residual).sum(1), (level.gradient_y * residual).sum(1)], 1)
+
+
+def _pixels(sigma: float) -> float:
+    """How many pixels a window counts as: white noise loses the root of it."""
+    return 4 * math.pi * sigma**2
+
+
+def _twiced(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
     """Step of window ``k``, and the same window's on what that step leaves.
 
     One use of a window flattens a motion whose width is near its own: a push of sigma 10 px by a fifth in a window of
     sigma 4.8 px. Used twice, by a thirtieth, and what noise adds grows less than in a window as small as that takes.
     """
-    step = windows.step(k, wide_blur(moments, WINDOWS_PX[k]))
-    (xx, xy, yy), (x, y) = windows.products.unbind(1), step.unbind(1)
+    step = window_step(level, k, moments)
+    (xx, xy, yy), (x, y) = level.products.unbind(1), step.unbind(1)
     left = moments - torch.stack([xx * x + xy * y, xy * x + yy * y], 1)
-    return step + windows.step(k, wide_blur(left, WINDOWS_PX[k]))
+    return step + window_step(level, k, left)
 
 
-def _variance(slopes: Slopes, windows: Windows) -> Tensor:
-    """Variance of each window's displacement for unit image noise, ``(N, K, h, w)`` in px^2.
-
-    Slopes that noise explains say nothing: in flat parts all of them, and a window that took them for texture would be
-    sure of what it makes up.
-    """
-    correlation = 4 * math.pi / 3 * (1 - 4.0**-slopes.halvings) if slopes.halvings else 1.0
-    least = windows.made_up * (0.5 * correlation / slopes.pixels).sqrt() + LEAST_SLOPE
-    real = torch.maximum(windows.eigenvalues - windows.made_up[:, :, None], least[:, :, None])
-    real = torch.minimum(real, windows.eigenvalues)
-    return (windows.eigenvalues / real.square()).sum(2) * (TWICED * correlation / slopes.pixels)
+def window_step(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
+    """Lucas and Kanade's step in window ``k``, ``(N, 2, h, w)`` in px, from `moments_of` a residual."""
+    xx, xy, yy = level.inverse[:, k].unbind(1)
+    x, y = wide_blur(moments, WINDOWS_PX[k]).unbind(1)
+    return torch.stack([xx * x + xy * y, xy * x + yy * y], 1)
 
 
-def _gathered(windows: Windows) -> Tensor:
-    """How many times that variance noise alone may show, ``(N, K, h, w)``, 1 or more.
-
-    Where a window's middle has more texture than its rest (an edge, a pore), fewer pixels than it has carry its step:
-    by the root of the ratio, as of a window narrower by the root of 2. To tell noise by; windows that are weighed by it
-    stay on coarse levels where finer ones know better.
-    """
-    strength = torch.cat([windows.products[:, :1] + windows.products[:, 2:], windows.eigenvalues.sum(2)], 1)
-    return (strength[:, :-1] / (strength[:, 1:] + LEAST_STRENGTH)).clamp(min=1).sqrt()
-
-
-LEAST_STRENGTH = 1e-9
+def _noise_sigma(residual: Tensor) -> Tensor:
+    """Robust noise level of the residual."""
+    flat = residual.detach().abs().flatten(1)[:, ::SAMPLED]
+    return (flat.median(1).values / 0.6745).view(-1, 1, 1, 1)
 
 
 def _inconsistency(steps: Tensor, variance: Tensor) -> Tensor:
@@ -141,6 +294,27 @@ def _inconsistency(steps: Tensor, variance: Tensor) -> Tensor:
             gap = torch.maximum(gap, distance - NOISE_MARGIN * (variance[:, j] + variance[:, k]))
         worst.append(torch.maximum(gap, worst[-1]))
     return torch.stack(worst, 1)
+
+
+RESIDUAL_PX = 4.8
+"""Sigma of the window in which the unexplained residual is taken for noise, where it exceeds that of the picture."""
+
+TRUST = 2.0
+
+CODEC_WINDOW_PX = 4.8
+CODEC_HALVINGS = 1
+"""Levels up to so many halvings are fine ones."""
+CODEC_SEEN, CODEC_LEAST = 1 / 255, 1e-3
+"""Root mean square from which a place of a fine level differs, and below which no codec matters: rounding to 8 bits."""
+CODEC_MARGIN = 4.0
+"""So many times more than white noise leaves there is not yet called coarse, but in a fine level's last step."""
+CODEC_CHANCE = 12.0
+"""In that one half counts of so many times more, of twice as many four fifths, and of half of it a tenth."""
+WHITE_SHARES = _pixels(CODEC_WINDOW_PX) / 0.79
+"""What white noise leaves in that window, typically, is one part in so many."""
+
+NOISE_MARGIN = 5.0
+"""Multiple of the expected noise variance that is not yet called a contradiction."""
 
 
 def by_windows(evidence: Evidence, now: Estimate, *, may_stay: bool = True) -> Estimate:
@@ -163,3 +337,8 @@ def by_windows(evidence: Evidence, now: Estimate, *, may_stay: bool = True) -> E
 def trust_logits(error: Tensor) -> Tensor:
     """Logits ``(N, K, h, w)`` whose softmax weights go with the inverse expected error to the power `TRUST`."""
     return -TRUST * (error + 1e-8).log()
+
+
+def coefficients_of(levels: Sequence[Tensor]) -> list[Tensor]:
+    """Spline coefficients of every pyramid level."""
+    return [spline_coefficients(level) for level in levels]

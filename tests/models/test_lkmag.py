@@ -7,12 +7,10 @@ from magplus.models.checkpoint import sha256_of
 from magplus.models.errors import MagPlusError
 from magplus.models.filters import gaussian_blur
 from magplus.models.lkmag import arch
-from magplus.models.lkmag.level import reference_level, rounding_noise
 from magplus.models.lkmag.light import light_between
 from magplus.models.lkmag.network import LKMag
-from magplus.models.lkmag.prior import by_windows
+from magplus.models.lkmag.prior import Estimate, by_windows, reference_level, rounding_noise, unexplained
 from magplus.models.lkmag.refiner import Refiner
-from magplus.models.lkmag.unexplained import remainder, unexplained
 from magplus.models.lkmag.weigher import WindowWeigher, _liberties
 from magplus.models.sampling import pixel_grid, spline_coefficients
 
@@ -233,7 +231,7 @@ def test_noise_in_blocks_is_not_taken_for_motion(monkeypatch):
     frame = still + blocks.repeat_interleave(8, 2).repeat_interleave(8, 3)
     magnifier = arch.prior()
     found = magnifier.displacement(magnifier.prepare(still), frame).square().mean().sqrt()
-    monkeypatch.setattr("magplus.models.lkmag.unexplained._coarse_times", lambda *_: torch.zeros(1))
+    monkeypatch.setattr("magplus.models.lkmag.prior._coarseness", lambda *_: torch.ones(1, 4, 1, 1))
     taken_for_white = magnifier.displacement(magnifier.prepare(still), frame).square().mean().sqrt()
     assert found < 0.5 * taken_for_white
 
@@ -246,9 +244,9 @@ def test_noise_in_blocks_counts_in_full_where_most_motion_is_found(block_px, lea
     noise = 0.01 * torch.randn(1, 3, sides, sides, generator=torch.Generator().manual_seed(0))
     frame = still + noise.repeat_interleave(block_px, 2).repeat_interleave(block_px, 3)
     level = reference_level(still, damping=1e-6, least_noise=rounding_noise(still))
-    grid = pixel_grid(SIZE, SIZE, like=still)
-    residual, told = remainder(level, spline_coefficients(frame), grid, torch.zeros(1, 2, SIZE, SIZE))
-    found = unexplained(level.slopes(told**2), residual, told, settled=True)
+    nothing = torch.zeros(1, SIZE, SIZE)
+    now = Estimate(displacement=torch.zeros(1, 2, SIZE, SIZE), error=nothing, variance=nothing)
+    found = unexplained(level, spline_coefficients(frame), pixel_grid(SIZE, SIZE, like=still), now, settled=True)
     assert least <= found.coarseness[0, -1] <= most
 
 
@@ -273,19 +271,6 @@ def test_a_motion_far_above_the_noise_is_not_shrunk():
     assert noise.min() > 0.85 and doubt.min() > 0.98 and lift.min() > 0.4
     noise, doubt, _ = _liberties(0.15 * found, 0.1 * error, error, 0)
     assert noise.max() < 0.1 and doubt.min() > 0.98, "an error that is no noise is the network's to judge"
-
-
-def test_a_misled_network_cannot_give_up_what_windows_are_sure_of():
-    """One that prefers the smallest window, which knows least beside noise."""
-    field = synth.scaled(FIELD, 0.5)
-    still, moved, _ = pair(field, noise=0.002)
-    weigher = WindowWeigher()
-    weigher.head.bias.data[0] = 1000.0
-    magnifier = LKMag(weigher=weigher).requires_grad_(False)
-    truth = synth.displacement(field, SIZE, SIZE)
-    found = magnifier.displacement(magnifier.prepare(still), moved)[0]
-    assert (found * truth).sum() / truth.square().sum() == pytest.approx(1, abs=0.05)
-    assert (found - truth).square().sum(0).sqrt().mean() < 0.03
 
 
 def test_what_noise_alone_shows_is_what_is_expected():
