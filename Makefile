@@ -24,6 +24,7 @@ comfy: $(VENV)/.comfy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/comfy -rs
 
 bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/displacement.py --seeds 1
 	$(BIN)/python benchmarks/emoportraits.py
 	$(BIN)/python benchmarks/flowmag.py
 	$(BIN)/python benchmarks/fomm.py

@@ -56,6 +56,8 @@ class Scene:
     truth: Tensor
     motion: Tensor
     """True magnified displacement ``(2, S, S)`` in px, of the points seen in the truth."""
+    displacement: Tensor
+    """True displacement ``(2, S, S)`` in px of the reference's points to the frame."""
     picture: Callable[[float], Tensor]
     """What is seen at so many times the frame's motion."""
 
@@ -67,7 +69,7 @@ class Scene:
         """The same without any motion."""
         none = torch.zeros_like(self.motion)
         still = self.reference
-        return replace(self, frame=still, truth=still, motion=none, picture=lambda _: still)
+        return replace(self, frame=still, truth=still, motion=none, displacement=none, picture=lambda _: still)
 
 
 def scene(seed: int, number: int, alpha: float, size: int) -> Scene:
@@ -95,10 +97,11 @@ def scene(seed: int, number: int, alpha: float, size: int) -> Scene:
         return colours.T.reshape(3, size, size).clamp(0, 1)
 
     seen = motion.times(alpha)
-    shown = seen(seen.origin(places))
+    shown, moved = seen(seen.origin(places)), motion(places)
     if kind == "layers":
         q = front.times(alpha).origin(places)
         shown = torch.where(_matte(q, centre, disc_radius) > 0.5, front.times(alpha)(q), shown)
+        moved = torch.where(_matte(places, centre, disc_radius) > 0.5, front(places), moved)
     return Scene(
         name=f"{kind} {number}",
         alpha=alpha,
@@ -106,6 +109,7 @@ def scene(seed: int, number: int, alpha: float, size: int) -> Scene:
         frame=picture(1.0),
         truth=picture(alpha),
         motion=shown.T.reshape(2, size, size),
+        displacement=moved.T.reshape(2, size, size),
         picture=picture,
     )
 

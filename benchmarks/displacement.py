@@ -1,0 +1,144 @@
+"""How far the displacement that lkmag finds is from the truth, in parts of the motion.
+
+Run: python benchmarks/displacement.py [--seeds 1 2 3] [--weights FILE|prior] [--pictures FILE ...]
+
+On the scenes of benchmarks/magnification.py, camera by camera, and on pictures of one's own: cut to a square, moved at
+four times the resolution and reduced, so that they are sampled as by a camera and have its sharpness, which rendered
+textures have not. Error: mean distance to the truth over mean length of the motion, geometric mean over scenes; 1 is as
+good as to find nothing. Slope: of found on true displacement, mean over scenes.
+"""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+
+import conftest  # noqa: E402, F401 - loads the checkout as the package
+from magnification import ALPHAS, CAMERAS, H264_LINE, RELEASE_SEED  # noqa: E402
+from magnification_metrics import inner, mean  # noqa: E402
+from magnification_scenes import scene, seen  # noqa: E402
+from magplus.models.lkmag import arch  # noqa: E402
+from magplus.models.registry import load_magnifier  # noqa: E402
+from magplus.models.sampling import sample_spline, spline_coefficients  # noqa: E402
+from magplus.pipeline.media import open_clip  # noqa: E402
+from magplus.pipeline.render import render_table  # noqa: E402
+from magplus.pipeline.train.motion import MAX_STRAIN, grid, random_motion, strain  # noqa: E402
+
+SIZE = 160
+SCENES = 2
+"""Per alpha, the same ones as in the benchmark."""
+
+FINER = 4
+DRAWS = 2
+LARGEST_PX = (0.3, 1.0, 4.0)
+PICTURE_NOISES = (0.0, 0.01, 0.03)
+PICTURES = 0xD15B
+"""Part of the seeds of the motions that pictures are given."""
+
+
+def judged(network, reference, frame, truth):
+    """``(log of the error, slope)`` of one pair."""
+    found, truth = (inner(d) for d in (network.displacement(network.prepare(reference), frame[None])[0], truth))
+    error = (found - truth).norm(dim=0).mean() / truth.norm(dim=0).mean()
+    return float(error.clamp(min=1e-5).log()), float((found * truth).sum() / truth.square().sum())
+
+
+def on_scenes(network, seeds):
+    """``{(camera, above or below): [judged]}``."""
+    told = {}
+    for seed in seeds:
+        for index, alpha in enumerate(ALPHAS):
+            cameras = [*CAMERAS, *([H264_LINE[1]] if alpha == H264_LINE[0] else [])]
+            for number in range(index * SCENES, (index + 1) * SCENES):
+                drawn = scene(seed, number, alpha, SIZE)
+                for camera in cameras:
+                    reference, frames = seen(drawn, camera, seed=seed * 1000 + number)
+                    key = camera.name, "alpha above 1" if alpha > 1 else "alpha below 1"
+                    told.setdefault(key, []).append(judged(network, reference, frames[0], drawn.displacement))
+    return told
+
+
+def on_pictures(network, paths):
+    """``{(noise, size of the motion): [judged]}``, all in 8 bits."""
+    told = {}
+    for path in paths:
+        fine = squared(next(open_clip(path).chunks())[0])
+        for draw in range(DRAWS):
+            # Every noise sees the same motions.
+            motion = random_motion(np.random.default_rng((PICTURES, draw)), SIZE)
+            for largest in LARGEST_PX:
+                wanted = motion.times(min(largest, MAX_STRAIN / strain(motion, SIZE)))
+                truth = wanted(grid(SIZE)).T.reshape(2, SIZE, SIZE)
+                pair = torch.stack([reduced(fine), reduced(moved(fine, wanted))])
+                for noise in PICTURE_NOISES:
+                    grain = torch.randn(pair.shape, generator=torch.Generator().manual_seed(draw))
+                    reference, frame = ((pair + noise * grain).clamp(0, 1) * 255).round() / 255
+                    key = f"noise {noise:g}", f"{largest:g} px"
+                    told.setdefault(key, []).append(judged(network, reference, frame, truth))
+    return told
+
+
+def squared(picture):
+    """The middle of a picture ``(3, H, W)``, resized to `FINER` times `SIZE`."""
+    side = min(picture.shape[-2:])
+    top, left = ((length - side) // 2 for length in picture.shape[-2:])
+    square = picture[None, :, top : top + side, left : left + side]
+    return F.interpolate(square, size=FINER * SIZE, mode="bicubic", antialias=True)[0].clamp(0, 1)
+
+
+def moved(fine, motion):
+    """The fine picture, moved by a motion in px of the reduced one."""
+    places = (grid(FINER * SIZE) + 0.5) / FINER - 0.5
+    origin = (motion.origin(places) + 0.5) * FINER - 0.5
+    side = FINER * SIZE
+    return sample_spline(spline_coefficients(fine[None]), origin.T.reshape(1, 2, side, side))[0]
+
+
+def reduced(fine):
+    """Means of `FINER` x `FINER` px, as of a sensor's pixels."""
+    return F.avg_pool2d(fine, FINER)
+
+
+def show(told):
+    """A table of errors and slopes: a row per first part of the keys, a pair of columns per second one."""
+    rows = list(dict.fromkeys(row for row, _ in told))
+    columns = list(dict.fromkeys(column for _, column in told))
+    table = [[row, *(text for column in columns for text in _cells(told.get((row, column), [])))] for row in rows]
+    print(render_table(["", *(f"{column}: {what}" for column in columns for what in ("error", "slope"))], table))
+
+
+def _cells(values):
+    if not values:
+        return "-", "-"
+    errors, slopes = zip(*values, strict=True)
+    return f"{math.exp(mean(errors)):.3f}", f"{mean(slopes):.3f}"
+
+
+def main():
+    """Both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="development seeds of the scenes")
+    parser.add_argument("--weights", default="builtin", help="a file, or prior: without networks")
+    parser.add_argument("--pictures", nargs="+", default=[], help="image files, best of 640 px and more")
+    wanted = parser.parse_args()
+    if RELEASE_SEED in wanted.seeds:
+        parser.error(f"{RELEASE_SEED} is the release seed; it is looked at by benchmarks/magnification.py alone")
+    torch.set_num_threads(1)
+    torch.set_grad_enabled(False)
+    network = arch.prior() if wanted.weights == "prior" else load_magnifier(wanted.weights)[0]
+    print(f"rendered scenes of {SIZE} x {SIZE} px, seeds {wanted.seeds}\n")
+    show(on_scenes(network, wanted.seeds))
+    if wanted.pictures:
+        print(f"\n{len(wanted.pictures)} pictures, moved at {FINER} times the resolution, 8 bits\n")
+        show(on_pictures(network, wanted.pictures))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The benchmark of displacements on pictures of one's own: its truth is one."""
+
+import math
+import sys
+
+import pytest
+import synth
+import torch
+from magplus.models.lkmag import arch
+from magplus.models.sampling import pixel_grid, sample_spline, spline_coefficients
+from magplus.pipeline.media import ClipWriter
+
+
+@pytest.fixture(scope="module")
+def bench(root):
+    sys.path.insert(0, str(root / "benchmarks"))
+    import displacement  # noqa: PLC0415
+
+    yield displacement
+    sys.path.remove(str(root / "benchmarks"))
+
+
+def test_a_picture_moves_as_is_told(bench, tmp_path):
+    picture = synth.render(synth.Texture(2, shortest_px=30, longest_px=320), synth.shift(0, 0), 660, 700)
+    with ClipWriter(tmp_path / "picture.png", rate=25) as writer:
+        writer.write(picture[None].clamp(0, 1))
+    with torch.no_grad():
+        told = bench.on_pictures(arch.prior(), [tmp_path / "picture.png"])
+    for largest in ("1 px", "4 px"):
+        for error, slope in told["noise 0", largest]:
+            assert math.exp(error) < 0.1
+            assert slope == pytest.approx(1, abs=0.03)
+    errors = [sum(error for error, _ in told[noise, "0.3 px"]) for noise in ("noise 0", "noise 0.01", "noise 0.03")]
+    assert errors == sorted(errors)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_scenes_know_where_the_points_of_the_reference_go(bench, number):
+    drawn = bench.scene(3, number, 1 / 8, 96)
+    places = pixel_grid(96, 96, like=drawn.frame[None]) + drawn.displacement
+    back = sample_spline(spline_coefficients(drawn.frame[None]), places)[0]
+    # Not where a front covers what was seen, or what is seen has come in from outside.
+    off, still = (bench.inner(picture - drawn.reference).abs().median() for picture in (back, drawn.frame))
+    assert off < 1e-3 and off < 0.03 * still
+
+
+def test_the_release_seed_is_not_looked_at(bench, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["displacement.py", "--seeds", "1", str(bench.RELEASE_SEED)])
+    with pytest.raises(SystemExit):
+        bench.main()
+    assert "release seed" in capsys.readouterr().err
