@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
 import conftest  # noqa: E402, F401 - loads the checkout as the package
-from magnification import ALPHAS, CAMERAS, H264_LINE, RELEASE_SEED  # noqa: E402
+from magnification import LINES, RELEASE_SEED, SCENES, SIZE, by_alpha, take_seed  # noqa: E402
 from magnification_metrics import inner, mean  # noqa: E402
 from magnification_scenes import scene, seen  # noqa: E402
 from magplus.models.lkmag import arch  # noqa: E402
@@ -30,10 +30,6 @@ from magplus.models.sampling import sample_spline, spline_coefficients  # noqa: 
 from magplus.pipeline.media import open_clip  # noqa: E402
 from magplus.pipeline.render import render_table  # noqa: E402
 from magplus.pipeline.train.motion import MAX_STRAIN, grid, random_motion, strain  # noqa: E402
-
-SIZE = 160
-SCENES = 2
-"""Per alpha, the same ones as in the benchmark."""
 
 FINER = 4
 DRAWS = 2
@@ -54,12 +50,11 @@ def on_scenes(network, seeds):
     """``{(camera, above or below): [judged]}``."""
     told = {}
     for seed in seeds:
-        for index, alpha in enumerate(ALPHAS):
-            cameras = [*CAMERAS, *([H264_LINE[1]] if alpha == H264_LINE[0] else [])]
-            for number in range(index * SCENES, (index + 1) * SCENES):
+        for alpha, cameras, numbers in by_alpha(LINES, SCENES):
+            for number in numbers:
                 drawn = scene(seed, number, alpha, SIZE)
                 for camera in cameras:
-                    reference, frames = seen(drawn, camera, seed=seed * 1000 + number)
+                    reference, frames = seen(drawn, camera, seed=take_seed(seed, number))
                     key = camera.name, "alpha above 1" if alpha > 1 else "alpha below 1"
                     told.setdefault(key, []).append(judged(network, reference, frames[0], drawn.displacement))
     return told
@@ -70,13 +65,14 @@ def on_pictures(network, paths):
     told = {}
     for path in paths:
         fine = squared(next(open_clip(path).chunks())[0])
+        coefficients, still = spline_coefficients(fine[None]), reduced(fine)
         for draw in range(DRAWS):
             # Every noise sees the same motions.
             motion = random_motion(np.random.default_rng((PICTURES, draw)), SIZE)
             for largest in LARGEST_PX:
                 wanted = motion.times(min(largest, MAX_STRAIN / strain(motion, SIZE)))
                 truth = wanted(grid(SIZE)).T.reshape(2, SIZE, SIZE)
-                pair = torch.stack([reduced(fine), reduced(moved(fine, wanted))])
+                pair = torch.stack([still, reduced(moved(coefficients, wanted))])
                 for noise in PICTURE_NOISES:
                     grain = torch.randn(pair.shape, generator=torch.Generator().manual_seed(draw))
                     reference, frame = ((pair + noise * grain).clamp(0, 1) * 255).round() / 255
@@ -93,12 +89,12 @@ def squared(picture):
     return F.interpolate(square, size=FINER * SIZE, mode="bicubic", antialias=True)[0].clamp(0, 1)
 
 
-def moved(fine, motion):
-    """The fine picture, moved by a motion in px of the reduced one."""
+def moved(coefficients, motion):
+    """The fine picture, from its spline, moved by a motion in px of the reduced one."""
     places = (grid(FINER * SIZE) + 0.5) / FINER - 0.5
     origin = (motion.origin(places) + 0.5) * FINER - 0.5
     side = FINER * SIZE
-    return sample_spline(spline_coefficients(fine[None]), origin.T.reshape(1, 2, side, side))[0]
+    return sample_spline(coefficients, origin.T.reshape(1, 2, side, side))[0]
 
 
 def reduced(fine):

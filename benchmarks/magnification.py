@@ -35,6 +35,9 @@ CAMERAS = (
     Camera(name="noise .05", noise=0.05, eight_bit=True),
 )
 H264_LINE = (8.0, Camera(name="H.264", noise=0.005, eight_bit=True, h264=True))
+LINES = [*((alpha, camera) for alpha in ALPHAS for camera in CAMERAS), H264_LINE]
+SCENES, SIZE = 2, 160
+"""Scenes per alpha, and their sides in px."""
 SHORT_ALPHAS, SHORT_CAMERAS = (8.0, 1 / 8), (CAMERAS[0], CAMERAS[3])
 
 DEVELOPMENT_SEED = 1
@@ -52,9 +55,9 @@ COLUMNS = {
 def evaluate(methods, lines, *, scenes, size, seed, progress=False):
     """``{(alpha, camera name): {method: {metric: mean}}}``."""
     results = {}
-    for index, (alpha, group) in enumerate(_by_alpha(lines).items()):
+    for alpha, group, numbers in by_alpha(lines, scenes):
         found = {camera.name: {name: [] for name in methods} for camera in group}
-        for number in range(index * scenes, (index + 1) * scenes):
+        for number in numbers:
             for camera, name, values in _one_scene(methods, alpha, group, number=number, size=size, seed=seed):
                 found[camera.name][name].append(values)
         for camera in group:
@@ -68,11 +71,18 @@ def evaluate(methods, lines, *, scenes, size, seed, progress=False):
     return results
 
 
-def _by_alpha(lines):
+def by_alpha(lines, scenes):
+    """``(alpha, its cameras, numbers of its scenes)``."""
     groups = {}
     for alpha, camera in lines:
         groups.setdefault(alpha, []).append(camera)
-    return groups
+    for index, (alpha, cameras) in enumerate(groups.items()):
+        yield alpha, cameras, range(index * scenes, (index + 1) * scenes)
+
+
+def take_seed(seed, number):
+    """Seed of a scene's noise."""
+    return seed * 1000 + number
 
 
 def _one_scene(methods, alpha, cameras, *, number, size, seed):
@@ -84,7 +94,7 @@ def _one_scene(methods, alpha, cameras, *, number, size, seed):
     region = metrics.moving(motion)
     clean = {name: run(drawn.reference, drawn.frame[None], alpha)[0] for name, run in methods.items()}
     for camera in cameras:
-        takes = {"seed": seed * 1000 + number, "repeats": 2 if camera.noise else 1}
+        takes = {"seed": take_seed(seed, number), "repeats": 2 if camera.noise else 1}
         reference, frames = seen(drawn, camera, **takes)
         least = floor(drawn, camera, takes["seed"]) if camera.noise or camera.eight_bit else 0.0
         over_floor = strength(input_motion) / max(least, 1e-6)
@@ -172,8 +182,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help="few lines and small pictures, under a minute")
     parser.add_argument("--seed", type=int, default=DEVELOPMENT_SEED, help=f"the release seed is {RELEASE_SEED}")
-    parser.add_argument("--size", type=int, default=160)
-    parser.add_argument("--scenes", type=int, default=2)
+    parser.add_argument("--size", type=int, default=SIZE)
+    parser.add_argument("--scenes", type=int, default=SCENES)
     parser.add_argument("--weights", help="a file instead of the built-in magnifier")
     parser.add_argument("--methods", nargs="+", help="only these")
     parser.add_argument("--json", help="write all numbers")
@@ -191,10 +201,7 @@ def main():
     if wanted.methods:
         methods = {name: methods[name] for name in wanted.methods}
     size, scenes = (128, 2) if wanted.short else (wanted.size, wanted.scenes)
-    lines = [
-        (a, c) for a in (SHORT_ALPHAS if wanted.short else ALPHAS) for c in (SHORT_CAMERAS if wanted.short else CAMERAS)
-    ]
-    lines += [] if wanted.short else [H264_LINE]
+    lines = [(a, c) for a in SHORT_ALPHAS for c in SHORT_CAMERAS] if wanted.short else LINES
     results = evaluate(methods, lines, scenes=scenes, size=size, seed=wanted.seed, progress=not wanted.short)
     if wanted.reuse:
         for row in json.loads(Path(wanted.reuse).read_text()):
