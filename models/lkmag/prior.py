@@ -157,16 +157,6 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coarse:
-    """Noise that comes in blocks, as a codec leaves it: a window that takes it for white trusts itself too much."""
-
-    times: Tensor
-    """How many times the variance of white noise a window must expect, ``(N, K, 1, 1)``, 1 or more."""
-    power: Tensor
-    """Its mean square, ``(N, 1, 1, 1)``, the least to be expected anywhere; 0 where none is told from white noise."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Unexplained:
     """What is left of a reference minus the warped frame, and the noise that it shows."""
 
@@ -176,7 +166,8 @@ class Unexplained:
     """`moments_of` the residual."""
     noise: Tensor
     """Sigma per frame, ``(N, 1, 1, 1)``."""
-    coarse: Coarse
+    coarseness: Tensor
+    """How many times the variance of white noise a window must expect, ``(N, K, 1, 1)``, 1 or more."""
 
     def rows(self, kept: slice) -> Unexplained:
         """A band of it."""
@@ -184,7 +175,7 @@ class Unexplained:
             residual=self.residual[..., kept, :],
             moments=self.moments[..., kept, :],
             noise=self.noise,
-            coarse=self.coarse,
+            coarseness=self.coarseness,
         )
 
 
@@ -205,58 +196,32 @@ def unexplained(
     residual = level.image + light_between(level.image, warped).on(level.image) - warped
     noise = torch.maximum(_noise_sigma(residual), level.least_noise)
     moments = moments_of(level, residual)
-    coarse = _coarse(level, residual.detach(), moments.detach(), settled)
-    return Unexplained(residual=residual, moments=moments, noise=noise, coarse=coarse)
+    coarseness = _coarseness(level, residual.detach(), moments.detach(), settled)
+    return Unexplained(residual=residual, moments=moments, noise=noise, coarseness=coarseness)
 
 
-def _coarse(level: ReferenceLevel, residual: Tensor, moments: Tensor, settled: bool) -> Coarse:
-    """What a residual shows of noise in blocks.
+def _coarseness(level: ReferenceLevel, residual: Tensor, moments: Tensor, settled: bool) -> Tensor:
+    """`Unexplained.coarseness`: a codec's noise comes in blocks, and a window that takes it for white trusts itself.
 
     White noise loses all but one part in the pixels of a window that blurs it. What no motion explains is blurred by
     the middle window and compared with itself in that window, place by place: a motion that is still to be found is
     coarse, too, but in its own place. On fine levels, where most of it has been found, the places that differ are asked
-    alone as well, since blocks that a codec has left out show nothing.
+    alone as well, since blocks that a codec has left out show nothing; and what is still clearly coarse in their last
+    step counts in full.
     """
-    step = window_step(level, WINDOWS_PX.index(CODEC_WINDOW_PX), moments)
+    k = WINDOWS_PX.index(CODEC_WINDOW_PX)
+    step = window_step(level, k, moments)
     left = residual - level.gradient_x * step[:, :1] - level.gradient_y * step[:, 1:]
     kept = wide_blur(left, CODEC_WINDOW_PX).square().mean(1)
     power = wide_blur(left.square().mean(1, keepdim=True), CODEC_WINDOW_PX)[:, 0].clamp(min=0)
-    times = kept / (power + CODEC_LEAST**2) * WHITE_SHARES
-    if settled and not level.halvings:
-        return _left_by_codec(times, power)
-    counts = _typical(times)
-    if level.halvings <= CODEC_HALVINGS:
-        counts = torch.maximum(counts, _typical(times.where(power > CODEC_SEEN**2, torch.nan)))
-    return _by_window(counts / CODEC_MARGIN, torch.zeros_like(counts))
-
-
-def _left_by_codec(times: Tensor, power: Tensor) -> Coarse:
-    """`Coarse` in the finest level's last step, from what is coarse, and its mean square, both ``(N, h, w)``.
-
-    Motion has been found there. What a moving thing uncovers is coarse, too, but a few places are much stronger than
-    the rest, and it does not fill a picture, of which all but the quietest quarter must be coarse. Small windows take
-    noise in blocks for motion and leave little of it: so it counts by the square of what is left, with the mean power
-    of all places, not of each for itself.
-    """
-    all_over = _typical_but_for_quietest(times, power)
-    unevenness = power.square().mean((1, 2)) / (power.mean((1, 2)).square() + CODEC_LEAST**4)
-    sure = (all_over - CODEC_FROM).clamp(0, 1) * (CODEC_UNEVEN - unevenness).clamp(0, 1)
-    seen = power > CODEC_SEEN**2
-    strongest = torch.maximum(all_over, _typical(times.where(seen, torch.nan)))
-    return _by_window(0.5 * sure * strongest.square(), sure * power.mean((1, 2)))
-
-
-def _by_window(times: Tensor, power: Tensor) -> Coarse:
-    """Of each picture, both ``(N,)``: no window has fewer than one pixel that counts."""
-    per_window = [times.view(-1, 1, 1, 1).clamp(1, _pixels(sigma)) for sigma in WINDOWS_PX]
-    return Coarse(times=torch.cat(per_window, 1), power=power.view(-1, 1, 1, 1))
-
-
-def _typical_but_for_quietest(times: Tensor, power: Tensor) -> Tensor:
-    """Median of each picture's ``times``, its quarter of least ``power`` left out."""
-    half = _typical(power)
-    quarter = _typical(power.where(power <= half[:, None, None], torch.nan))
-    return _typical(times.where(power >= quarter[:, None, None], torch.nan))
+    share = kept / (power + CODEC_LEAST**2)
+    fine = level.halvings <= CODEC_HALVINGS
+    ratio = _typical(share)
+    if fine:
+        ratio = torch.maximum(ratio, _typical(share.where(power > CODEC_SEEN**2, torch.nan)))
+    times = ratio * WHITE_SHARES
+    times = times**3 / (times.square() + CODEC_CHANCE**2) if fine and settled else times / CODEC_MARGIN
+    return torch.cat([times.view(-1, 1, 1, 1).clamp(1, _pixels(sigma)) for sigma in WINDOWS_PX], 1)
 
 
 def _typical(values: Tensor) -> Tensor:
@@ -269,19 +234,13 @@ def weigh(level: ReferenceLevel, found: Unexplained, now: Estimate) -> Evidence:
     steps = [_twiced(level, k, found.moments) for k in range(len(WINDOWS_PX))]
     steps.append(torch.zeros_like(steps[0]))
     local = wide_blur(found.residual.square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
-    white = torch.maximum(local, found.noise**2)
-    power = torch.maximum(white, found.coarse.power)
-    variance = _variance(level, found.noise) * power * found.coarse.times
-    # What coarser levels said was said beside the same noise, of which they knew less; they saw no less of it than the
-    # widest window does here.
-    louder = now.variance * (power / white * found.coarse.times[:, -1:])[:, 0]
-    stays = torch.maximum(now.variance, torch.minimum(louder, variance[:, -1]))
+    variance = _variance(level, found.noise) * torch.maximum(local, found.noise**2) * found.coarseness
     expected = torch.cat([variance, now.error[:, None]], 1)
     stacked = torch.stack(steps, 1)
     return Evidence(
         steps=stacked,
         error=expected + _inconsistency(stacked, expected),
-        variance=torch.cat([variance, stays[:, None]], 1),
+        variance=torch.cat([variance, now.variance[:, None]], 1),
         residual=found.residual,
         noise=found.noise,
     )
@@ -346,15 +305,11 @@ CODEC_WINDOW_PX = 4.8
 CODEC_HALVINGS = 1
 """Levels up to so many halvings are fine ones."""
 CODEC_SEEN, CODEC_LEAST = 1 / 255, 1e-3
-"""Root mean square from which a place differs, and below which no codec matters: rounding to 8 bits."""
+"""Root mean square from which a place of a fine level differs, and below which no codec matters: rounding to 8 bits."""
 CODEC_MARGIN = 4.0
-"""So many times more than white noise leaves there is not yet called coarse, but in the finest level's last step."""
-CODEC_FROM = 2.0
-"""In that one, more than so many times; 3 are a codec's for sure. White noise has 0.9 to 1.3, clean pictures less, and
-through a codec 2 to 25."""
-CODEC_UNEVEN = 4.0
-"""And so many times the squared mean of its power is the mean square at most, 3 for sure. Through a codec it is 1.3 to
-3, beside what something large uncovers 4 to 25."""
+"""So many times more than white noise leaves there is not yet called coarse, but in a fine level's last step."""
+CODEC_CHANCE = 12.0
+"""In that one half counts of so many times more, of twice as many four fifths, and of half of it a tenth."""
 WHITE_SHARES = _pixels(CODEC_WINDOW_PX) / 0.79
 """What white noise leaves in that window, typically, is one part in so many."""
 
