@@ -4,8 +4,9 @@ Run: python benchmarks/displacement.py [--seeds 1 2 3] [--weights FILE|prior] [-
 
 On the scenes of benchmarks/magnification.py, camera by camera, and on pictures of one's own: cut to a square, moved at
 four times the resolution and reduced, so that they are sampled as by a camera and have its sharpness, which rendered
-textures have not. Error: mean distance to the truth over mean length of the motion, geometric mean over scenes; 1 is as
-good as to find nothing. Slope: of found on true displacement, mean over scenes.
+textures have not; in 8 bits, and as first and last of the six pictures of an H.264 clip. Error: mean distance to the
+truth over mean length of the motion, geometric mean over scenes; 1 is as good as to find nothing. Slope: of found on
+true displacement, mean over scenes.
 """
 
 import argparse
@@ -23,7 +24,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 import conftest  # noqa: E402, F401 - loads the checkout as the package
 from magnification import LINES, RELEASE_SEED, SCENES, SIZE, by_alpha, take_seed  # noqa: E402
 from magnification_metrics import inner, mean  # noqa: E402
-from magnification_scenes import scene, seen  # noqa: E402
+from magnification_scenes import RISING, Camera, scene, seen, through_codec  # noqa: E402
 from magplus.models.lkmag import arch  # noqa: E402
 from magplus.models.registry import load_magnifier  # noqa: E402
 from magplus.models.sampling import sample_spline, spline_coefficients  # noqa: E402
@@ -34,7 +35,11 @@ from magplus.pipeline.train.motion import MAX_STRAIN, grid, random_motion, strai
 FINER = 4
 DRAWS = 2
 LARGEST_PX = (0.3, 1.0, 4.0)
-PICTURE_NOISES = (0.0, 0.01, 0.03)
+PICTURE_CAMERAS = (
+    *(Camera(name=f"noise {sigma:g}", noise=sigma) for sigma in (0.0, 0.01, 0.03)),
+    *(Camera(name=f"H.264, {sigma:g}", noise=sigma, h264=True) for sigma in (0.003, 0.01)),
+)
+"""All in 8 bits; before the codec there is noise, too."""
 PICTURES = 0xD15B
 """Part of the seeds of the motions that pictures are given."""
 
@@ -61,24 +66,30 @@ def on_scenes(network, seeds):
 
 
 def on_pictures(network, paths):
-    """``{(noise, size of the motion): [judged]}``, all in 8 bits."""
+    """``{(camera, size of the motion): [judged]}``."""
     told = {}
     for path in paths:
         fine = squared(next(open_clip(path).chunks())[0])
         coefficients, still = spline_coefficients(fine[None]), reduced(fine)
         for draw in range(DRAWS):
-            # Every noise sees the same motions.
+            # Every camera sees the same motions.
             motion = random_motion(np.random.default_rng((PICTURES, draw)), SIZE)
             for largest in LARGEST_PX:
                 wanted = motion.times(min(largest, MAX_STRAIN / strain(motion, SIZE)))
                 truth = wanted(grid(SIZE)).T.reshape(2, SIZE, SIZE)
-                pair = torch.stack([still, reduced(moved(coefficients, wanted))])
-                for noise in PICTURE_NOISES:
-                    grain = torch.randn(pair.shape, generator=torch.Generator().manual_seed(draw))
-                    reference, frame = ((pair + noise * grain).clamp(0, 1) * 255).round() / 255
-                    key = f"noise {noise:g}", f"{largest:g} px"
-                    told.setdefault(key, []).append(judged(network, reference, frame, truth))
+                clip = [still, *(reduced(moved(coefficients, wanted.times(part))) for part in (*RISING, 1.0))]
+                for camera in PICTURE_CAMERAS:
+                    pair = pictured(torch.stack(clip if camera.h264 else [clip[0], clip[-1]]), camera, seed=draw)
+                    told.setdefault((camera.name, f"{largest:g} px"), []).append(judged(network, *pair, truth))
     return told
+
+
+def pictured(clip, camera, *, seed):
+    """First and last of a clip's pictures ``(N, 3, S, S)`` as a camera gives them."""
+    grain = torch.randn(clip.shape, generator=torch.Generator().manual_seed(seed))
+    taken = ((clip + camera.noise * grain).clamp(0, 1) * 255).round() / 255
+    taken = through_codec(taken) if camera.h264 else taken
+    return taken[0], taken[-1]
 
 
 def squared(picture):
@@ -132,7 +143,7 @@ def main():
     print(f"rendered scenes of {SIZE} x {SIZE} px, seeds {wanted.seeds}\n")
     show(on_scenes(network, wanted.seeds))
     if wanted.pictures:
-        print(f"\n{len(wanted.pictures)} pictures, moved at {FINER} times the resolution, 8 bits\n")
+        print(f"\n{len(wanted.pictures)} pictures, moved at {FINER} times the resolution, 8 bits or through a codec\n")
         show(on_pictures(network, wanted.pictures))
 
 

@@ -180,11 +180,12 @@ def seen(scene: Scene, camera: Camera, *, seed: int, repeats: int = 1, mirrored:
     if camera.eight_bit:
         pictures = (pictures * 255).round() / 255
     if camera.h264:
-        pictures = _through_codec(pictures)
+        pictures = through_codec(pictures)
     return pictures[0], pictures[-repeats:]
 
 
-def _through_codec(frames: Tensor) -> Tensor:
+def through_codec(frames: Tensor) -> Tensor:
+    """Frames ``(N, 3, H, W)`` of a clip as the pack's H.264 gives them back."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         with ClipWriter(path, rate=Fraction(25), format=CODEC) as writer:
