@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 import conftest  # noqa: E402, F401 - loads the checkout as the package
 from magnification import LINES, RELEASE_SEED, SCENES, SIZE, by_alpha, take_seed  # noqa: E402
 from magnification_metrics import inner, mean  # noqa: E402
-from magnification_scenes import RISING, Camera, scene, seen, through_codec  # noqa: E402
+from magnification_scenes import RISING, Camera, scene, seen, taken  # noqa: E402
 from magplus.models.lkmag import arch  # noqa: E402
 from magplus.models.registry import load_magnifier  # noqa: E402
 from magplus.models.sampling import sample_spline, spline_coefficients  # noqa: E402
@@ -36,10 +36,9 @@ FINER = 4
 DRAWS = 2
 LARGEST_PX = (0.3, 1.0, 4.0)
 PICTURE_CAMERAS = (
-    *(Camera(name=f"noise {sigma:g}", noise=sigma) for sigma in (0.0, 0.01, 0.03)),
-    *(Camera(name=f"H.264, {sigma:g}", noise=sigma, h264=True) for sigma in (0.003, 0.01)),
+    *(Camera(name=f"noise {sigma:g}", noise=sigma, eight_bit=True) for sigma in (0.0, 0.01, 0.03)),
+    *(Camera(name=f"H.264, {sigma:g}", noise=sigma, eight_bit=True, h264=True) for sigma in (0.003, 0.01)),
 )
-"""All in 8 bits; before the codec there is noise, too."""
 PICTURES = 0xD15B
 """Part of the seeds of the motions that pictures are given."""
 
@@ -79,17 +78,12 @@ def on_pictures(network, paths):
                 truth = wanted(grid(SIZE)).T.reshape(2, SIZE, SIZE)
                 clip = [still, *(reduced(moved(coefficients, wanted.times(part))) for part in (*RISING, 1.0))]
                 for camera in PICTURE_CAMERAS:
-                    pair = pictured(torch.stack(clip if camera.h264 else [clip[0], clip[-1]]), camera, seed=draw)
-                    told.setdefault((camera.name, f"{largest:g} px"), []).append(judged(network, *pair, truth))
+                    pictures = torch.stack(clip if camera.h264 else [clip[0], clip[-1]])
+                    grain = torch.randn(pictures.shape, generator=torch.Generator().manual_seed(draw))
+                    pictures = taken(pictures, camera, grain)
+                    found = judged(network, pictures[0], pictures[-1], truth)
+                    told.setdefault((camera.name, f"{largest:g} px"), []).append(found)
     return told
-
-
-def pictured(clip, camera, *, seed):
-    """First and last of a clip's pictures ``(N, 3, S, S)`` as a camera gives them."""
-    grain = torch.randn(clip.shape, generator=torch.Generator().manual_seed(seed))
-    taken = ((clip + camera.noise * grain).clamp(0, 1) * 255).round() / 255
-    taken = through_codec(taken) if camera.h264 else taken
-    return taken[0], taken[-1]
 
 
 def squared(picture):

@@ -172,20 +172,20 @@ def seen(scene: Scene, camera: Camera, *, seed: int, repeats: int = 1, mirrored:
     if camera.h264:
         frames = torch.cat([*(scene.picture(s)[None] for s in RISING), frames])
     pictures = torch.cat([scene.reference[None], frames])
-    pictures = (
-        pictures
-        + (-camera.noise if mirrored else camera.noise) * torch.from_numpy(rng.standard_normal(pictures.shape)).float()
-    )
-    pictures = pictures.clamp(0, 1)
-    if camera.eight_bit:
-        pictures = (pictures * 255).round() / 255
-    if camera.h264:
-        pictures = through_codec(pictures)
+    grain = torch.from_numpy(rng.standard_normal(pictures.shape)).float()
+    pictures = taken(pictures, camera, -grain if mirrored else grain)
     return pictures[0], pictures[-repeats:]
 
 
-def through_codec(frames: Tensor) -> Tensor:
-    """Frames ``(N, 3, H, W)`` of a clip as the pack's H.264 gives them back."""
+def taken(pictures: Tensor, camera: Camera, grain: Tensor) -> Tensor:
+    """Clean pictures ``(N, 3, H, W)`` of a clip as a camera gives them; ``grain`` is its noise, of unit variance."""
+    pictures = (pictures + camera.noise * grain).clamp(0, 1)
+    if camera.eight_bit:
+        pictures = (pictures * 255).round() / 255
+    return _through_codec(pictures) if camera.h264 else pictures
+
+
+def _through_codec(frames: Tensor) -> Tensor:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "clip.mp4"
         with ClipWriter(path, rate=Fraction(25), format=CODEC) as writer:

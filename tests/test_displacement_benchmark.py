@@ -30,6 +30,11 @@ def test_a_picture_moves_as_is_told(bench, tmp_path):
         for error, slope in told["noise 0", largest]:
             assert math.exp(error) < 0.1
             assert slope == pytest.approx(1, abs=0.03)
+    for camera in ("H.264, 0.003", "H.264, 0.01"):
+        errors = [sum(error for error, _ in told[camera, f"{largest} px"]) for largest in ("4", "1", "0.3")]
+        assert errors == sorted(errors)
+        for (error, slope), (least, _) in zip(told[camera, "4 px"], told["noise 0", "4 px"], strict=True):
+            assert math.exp(least) < math.exp(error) < 0.4 and 0.8 < slope < 1.05
     errors = [sum(error for error, _ in told[noise, "0.3 px"]) for noise in ("noise 0", "noise 0.01", "noise 0.03")]
     assert errors == sorted(errors)
 
