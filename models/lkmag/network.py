@@ -15,11 +15,12 @@ from ..contracts import AlphaRange, Part, Surroundings
 from ..filters import double_displacement, gaussian_blur, wide_blur
 from ..sampling import invert, pixel_grid, sample_linear, sample_spline, spline_coefficients
 from .bands import HALO, bands
+from .blocks import SAMPLED
+from .doubt import Proposal, judged
 from .light import light_between
 from .prior import (
-    SAMPLED,
+    BLOCKS_WINDOW,
     Estimate,
-    Evidence,
     ReferenceLevel,
     by_windows,
     coefficients_of,
@@ -182,28 +183,29 @@ class LKMag(nn.Module):
         for step in reversed(range(STEPS[index])):
             with torch.no_grad():
                 left = unexplained(level, coefficients, grid, now, settled=not step)
-            parts, plain = [], []
+            last = not step
+            parts, proposals, plain = [], [], []
             for rows, kept in bands(*level.image.shape[-2:]):
+                near = now.at(rows)
                 with torch.no_grad():
-                    evidence = weigh(level.rows(rows), left.rows(rows), now.at(rows))
-                parts.append(self._step(evidence, now.at(rows), weigh_on=None if step else index).at(kept))
-                if aside is not None and not step:
-                    plain.append(by_windows(evidence, now.at(rows), may_stay=False).displacement[..., kept, :])
+                    evidence = weigh(level.rows(rows), left.rows(rows), near)
+                parts.append(by_windows(evidence, near, may_stay=self.may_stay or not (last and index == 0)).at(kept))
+                if last and self.weigher is not None:
+                    proposals.append(self.weigher(evidence, near.displacement).rows(kept))
+                if last and aside is not None:
+                    plain.append(by_windows(evidence, near, may_stay=False).displacement[..., kept, :])
             if aside is not None and plain:
                 aside.append(smoothed(torch.cat(plain, 2)))
+            displacement = torch.cat([part.displacement for part in parts], 2)
+            if proposals:
+                texture = level.eigenvalues[:, BLOCKS_WINDOW, 1:]
+                displacement = judged(Proposal.joined(proposals), index, texture, left.blocks.sure)
             now = Estimate(
-                displacement=smoothed(torch.cat([part.displacement for part in parts], 2)),
+                displacement=smoothed(displacement),
                 error=torch.cat([part.error for part in parts], 1),
                 variance=torch.cat([part.variance for part in parts], 1),
             )
         return now
-
-    def _step(self, evidence: Evidence, now: Estimate, *, weigh_on: int | None) -> Estimate:
-        """The next estimate, not smoothed yet; by the network on the last step of a level, the one to ``weigh_on``."""
-        plain = by_windows(evidence, now, may_stay=self.may_stay or weigh_on != 0)
-        if self.weigher is None or weigh_on is None:
-            return plain
-        return replace(plain, displacement=self.weigher(evidence, now.displacement, weigh_on))
 
     def render(
         self,

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..filters import halve, wide_blur
 from ..sampling import sample_spline, spline_coefficients, spline_gradient
+from .blocks import SAMPLED, WINDOW_PX, Blocks, noise_in_blocks, pixels_of
 from .light import light_between
 
 WINDOWS_PX = (1.2, 2.4, 4.8, 9.6)
@@ -26,8 +27,8 @@ TWICED = 11 / 6
 """Noise variance of a Gaussian window that is used twice (Tukey's twicing), in parts of that of one use: in two
 dimensions 4 - 4 * 2 / 3 + 1 / 2."""
 
-SAMPLED = 3
-"""Every so many-th pixel is asked for a median: noise is then known to half a percent in 288 x 288 px."""
+BLOCKS_WINDOW = WINDOWS_PX.index(WINDOW_PX)
+"""The window whose step is taken off before noise in blocks is looked for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +123,7 @@ def _variance(level: ReferenceLevel, noise: Tensor) -> Tensor:
     Of the reference's slopes those that noise explains say nothing: in flat parts all of them, and a window that took
     them for texture would be sure of what it makes up.
     """
-    pixels = noise.new_tensor([_pixels(sigma) for sigma in WINDOWS_PX]).view(-1, 1, 1)
+    pixels = noise.new_tensor([pixels_of(sigma) for sigma in WINDOWS_PX]).view(-1, 1, 1)
     white = level.halvings == 0
     correlation = 1.0 if white else 4 * math.pi / 3 * (1 - 4.0**-level.halvings)
     # Two pictures make the noise of a residual, one that of the slopes.
@@ -166,8 +167,7 @@ class Unexplained:
     """`moments_of` the residual."""
     noise: Tensor
     """Sigma per frame, ``(N, 1, 1, 1)``."""
-    coarseness: Tensor
-    """How many times the variance of white noise a window must expect, ``(N, K, 1, 1)``, 1 or more."""
+    blocks: Blocks
 
     def rows(self, kept: slice) -> Unexplained:
         """A band of it."""
@@ -175,7 +175,7 @@ class Unexplained:
             residual=self.residual[..., kept, :],
             moments=self.moments[..., kept, :],
             noise=self.noise,
-            coarseness=self.coarseness,
+            blocks=self.blocks,
         )
 
 
@@ -196,37 +196,10 @@ def unexplained(
     residual = level.image + light_between(level.image, warped).on(level.image) - warped
     noise = torch.maximum(_noise_sigma(residual), level.least_noise)
     moments = moments_of(level, residual)
-    coarseness = _coarseness(level, residual.detach(), moments.detach(), settled)
-    return Unexplained(residual=residual, moments=moments, noise=noise, coarseness=coarseness)
-
-
-def _coarseness(level: ReferenceLevel, residual: Tensor, moments: Tensor, settled: bool) -> Tensor:
-    """`Unexplained.coarseness`: a codec's noise comes in blocks, and a window that takes it for white trusts itself.
-
-    White noise loses all but one part in the pixels of a window that blurs it. What no motion explains is blurred by
-    the middle window and compared with itself in that window, place by place: a motion that is still to be found is
-    coarse, too, but in its own place. On fine levels, where most of it has been found, the places that differ are asked
-    alone as well, since blocks that a codec has left out show nothing; and what is still clearly coarse in their last
-    step counts in full.
-    """
-    k = WINDOWS_PX.index(CODEC_WINDOW_PX)
-    step = window_step(level, k, moments)
+    step = window_step(level, BLOCKS_WINDOW, moments)
     left = residual - level.gradient_x * step[:, :1] - level.gradient_y * step[:, 1:]
-    kept = wide_blur(left, CODEC_WINDOW_PX).square().mean(1)
-    power = wide_blur(left.square().mean(1, keepdim=True), CODEC_WINDOW_PX)[:, 0].clamp(min=0)
-    share = kept / (power + CODEC_LEAST**2)
-    fine = level.halvings <= CODEC_HALVINGS
-    ratio = _typical(share)
-    if fine:
-        ratio = torch.maximum(ratio, _typical(share.where(power > CODEC_SEEN**2, torch.nan)))
-    times = ratio * WHITE_SHARES
-    times = times**3 / (times.square() + CODEC_CHANCE**2) if fine and settled else times / CODEC_MARGIN
-    return torch.cat([times.view(-1, 1, 1, 1).clamp(1, _pixels(sigma)) for sigma in WINDOWS_PX], 1)
-
-
-def _typical(values: Tensor) -> Tensor:
-    """Median of each picture's, those that are nan left out; 0 where all are."""
-    return values.flatten(1)[:, ::SAMPLED].nanmedian(1).values.nan_to_num(0)
+    blocks = noise_in_blocks(left.detach(), WINDOWS_PX, halvings=level.halvings, settled=settled)
+    return Unexplained(residual=residual, moments=moments, noise=noise, blocks=blocks)
 
 
 def weigh(level: ReferenceLevel, found: Unexplained, now: Estimate) -> Evidence:
@@ -234,7 +207,7 @@ def weigh(level: ReferenceLevel, found: Unexplained, now: Estimate) -> Evidence:
     steps = [_twiced(level, k, found.moments) for k in range(len(WINDOWS_PX))]
     steps.append(torch.zeros_like(steps[0]))
     local = wide_blur(found.residual.square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
-    variance = _variance(level, found.noise) * torch.maximum(local, found.noise**2) * found.coarseness
+    variance = _variance(level, found.noise) * torch.maximum(local, found.noise**2) * found.blocks.times
     expected = torch.cat([variance, now.error[:, None]], 1)
     stacked = torch.stack(steps, 1)
     return Evidence(
@@ -249,11 +222,6 @@ def weigh(level: ReferenceLevel, found: Unexplained, now: Estimate) -> Evidence:
 def moments_of(level: ReferenceLevel, residual: Tensor) -> Tensor:
     """The reference's slopes times a residual ``(N, 3, h, w)``, summed over colours: ``(N, 2, h, w)``."""
     return torch.stack([(level.gradient_x * residual).sum(1), (level.gradient_y * residual).sum(1)], 1)
-
-
-def _pixels(sigma: float) -> float:
-    """How many pixels a window counts as: white noise loses the root of it."""
-    return 4 * math.pi * sigma**2
 
 
 def _twiced(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
@@ -300,18 +268,6 @@ RESIDUAL_PX = 4.8
 """Sigma of the window in which the unexplained residual is taken for noise, where it exceeds that of the picture."""
 
 TRUST = 2.0
-
-CODEC_WINDOW_PX = 4.8
-CODEC_HALVINGS = 1
-"""Levels up to so many halvings are fine ones."""
-CODEC_SEEN, CODEC_LEAST = 1 / 255, 1e-3
-"""Root mean square from which a place of a fine level differs, and below which no codec matters: rounding to 8 bits."""
-CODEC_MARGIN = 4.0
-"""So many times more than white noise leaves there is not yet called coarse, but in a fine level's last step."""
-CODEC_CHANCE = 12.0
-"""In that one half counts of so many times more, of twice as many four fifths, and of half of it a tenth."""
-WHITE_SHARES = _pixels(CODEC_WINDOW_PX) / 0.79
-"""What white noise leaves in that window, typically, is one part in so many."""
 
 NOISE_MARGIN = 5.0
 """Multiple of the expected noise variance that is not yet called a contradiction."""

@@ -7,32 +7,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..filters import wide_blur
+from .doubt import Proposal
 from .prior import WINDOWS_PX, Evidence, trust_logits
 
 DILATIONS = (1, 2, 4, 2, 1)
 MAX_CORRECTION_PX = 0.25
 """Bound of the free correction, in px of the level: the network chooses among measurements and invents no motion. Nor
 may it correct by more than the prior's own expected error."""
-
-DOUBT_PX = 8.0
-"""Sigma of the window in which a displacement is told from noise: single pixels cannot be. On still pictures with noise
-1.0 to 1.8 % of the places of the three finer levels show 1.5 times the expected variance and more in a window of 4 px,
-0.5 to 0.9 % in this."""
-
-NOISE_POWER = (1.5, 1.5, 0.8, 0.8)
-"""Squared displacement, in parts of the variance that noise gives it, of which one half is taken for noise, per pyramid
-level, finest first. Noise alone shows 0.5 to 1. What is taken on a coarse level is lost to the finer ones, so there it
-is less."""
-NOISE_STEEPNESS = 8
-"""Power of that ratio with which the part that is taken for noise falls."""
-
-DOUBT_POWER = (4.0, 4.0, 2.0, 2.0)
-"""The same in parts of its expected squared error, of which the network may take one half."""
-DOUBT_STEEPNESS = 4
-
-LIFT = 2.0
-"""Expected squared error, in parts of the squared displacement, by which the network may enlarge it, up to twofold."""
 
 _CHOICES = len(WINDOWS_PX) + 1
 _FEATURES = 2 * len(WINDOWS_PX) + _CHOICES + 3
@@ -45,10 +26,10 @@ class WindowWeigher(nn.Module):
     It works at half the level's resolution: trust changes slowly, and what it weighs is measured at every pixel.
 
     Its last layer starts at zero, which leaves the prior exactly as it is: softmax weights from the prior's own
-    expected errors, gain 1, correction 0, but for what noise explains: that is taken away by rule. Above the noise
-    floor nothing is, whatever was learned: what the network takes away is multiplied by a doubt that falls steeply as
-    soon as what was measured exceeds its expected error. What it adds is bounded by what an estimate between noise and
-    motion loses.
+    expected errors, gain 1, correction 0, but for what noise explains: that is taken away by rule (`doubt.judged`).
+    Above the noise floor nothing is, whatever was learned: what the network takes away is multiplied by a doubt that
+    falls steeply as soon as what was measured exceeds its expected error. What it adds is bounded by what an estimate
+    between noise and motion loses.
     """
 
     def __init__(self, *, width: int = 32) -> None:
@@ -63,41 +44,23 @@ class WindowWeigher(nn.Module):
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, evidence: Evidence, displacement: Tensor, level: int = 0) -> Tensor:
-        """New displacement ``(N, 2, h, w)`` from the present one and the steps measured at it, on a pyramid level."""
+    def forward(self, evidence: Evidence, displacement: Tensor) -> Proposal:
+        """From the present displacement ``(N, 2, h, w)`` and the steps measured at it, on any pyramid level."""
         height, width = displacement.shape[-2:]
         features = F.pad(_features(evidence), (0, width % 2, 0, height % 2), mode="replicate")
         out = self.head(self.body(F.avg_pool2d(features, 2)))
         # align_corners=False: pixel areas, not pixel centres, coincide after halving.
         out = F.interpolate(out, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
         weights = (trust_logits(evidence.error) + out[:, :_CHOICES]).softmax(1)
-        found = displacement + (evidence.steps * weights[:, :, None]).sum(1)
         error = (evidence.error * weights).sum(1, keepdim=True).detach()
-        variance = (evidence.variance * weights).sum(1, keepdim=True).detach()
-        wish = torch.tanh(out[:, _CHOICES : _CHOICES + 1])
-        noise, doubt, lift = _liberties(found.detach(), variance, error, level)
-        gain = (1 - noise) * (1 + torch.where(wish < 0, doubt, lift) * wish)
         reach = error.sqrt().clamp(max=MAX_CORRECTION_PX)
-        return gain * found + reach * torch.tanh(out[:, _CHOICES + 1 :])
-
-
-def _liberties(found: Tensor, variance: Tensor, error: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Which part of a displacement is noise, how far it may be and how far it may be enlarged, ``(N, 1, h, w)``.
-
-    From it, the variance that noise gives it and its expected squared error, in a window; each in [0, 1].
-    """
-    sums = wide_blur(torch.cat([found.square().sum(1, keepdim=True), variance, error], 1), DOUBT_PX)
-    power, noise, expected = sums.clamp(min=1e-12).split(1, 1)
-    return (
-        _below(power / (NOISE_POWER[level] * noise), NOISE_STEEPNESS),
-        _below(power / (DOUBT_POWER[level] * expected), DOUBT_STEEPNESS),
-        (LIFT * expected / power).clamp(max=1),
-    )
-
-
-def _below(ratio: Tensor, steepness: int) -> Tensor:
-    """1 far below a ratio of 1, one half at 1, 0 far above."""
-    return 1 / (1 + ratio**steepness)
+        return Proposal(
+            displacement=displacement + (evidence.steps * weights[:, :, None]).sum(1),
+            variance=(evidence.variance * weights).sum(1, keepdim=True).detach(),
+            error=error,
+            wish=torch.tanh(out[:, _CHOICES : _CHOICES + 1]),
+            correction=reach * torch.tanh(out[:, _CHOICES + 1 :]),
+        )
 
 
 def _features(evidence: Evidence) -> Tensor:

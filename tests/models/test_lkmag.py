@@ -7,11 +7,13 @@ from magplus.models.checkpoint import sha256_of
 from magplus.models.errors import MagPlusError
 from magplus.models.filters import gaussian_blur
 from magplus.models.lkmag import arch
+from magplus.models.lkmag.blocks import Blocks
+from magplus.models.lkmag.doubt import liberties
 from magplus.models.lkmag.light import light_between
 from magplus.models.lkmag.network import LKMag
 from magplus.models.lkmag.prior import Estimate, by_windows, reference_level, rounding_noise, unexplained
 from magplus.models.lkmag.refiner import Refiner
-from magplus.models.lkmag.weigher import WindowWeigher, _liberties
+from magplus.models.lkmag.weigher import WindowWeigher
 from magplus.models.sampling import pixel_grid, spline_coefficients
 
 SIZE = 128
@@ -231,7 +233,8 @@ def test_noise_in_blocks_is_not_taken_for_motion(monkeypatch):
     frame = still + blocks.repeat_interleave(8, 2).repeat_interleave(8, 3)
     magnifier = arch.prior()
     found = magnifier.displacement(magnifier.prepare(still), frame).square().mean().sqrt()
-    monkeypatch.setattr("magplus.models.lkmag.prior._coarseness", lambda *_: torch.ones(1, 4, 1, 1))
+    none = Blocks(times=torch.ones(1, 4, 1, 1), sure=torch.zeros(1, 1, 1, 1))
+    monkeypatch.setattr("magplus.models.lkmag.prior.noise_in_blocks", lambda *_, **__: none)
     taken_for_white = magnifier.displacement(magnifier.prepare(still), frame).square().mean().sqrt()
     assert found < 0.5 * taken_for_white
 
@@ -247,7 +250,7 @@ def test_noise_in_blocks_counts_in_full_where_most_motion_is_found(block_px, lea
     nothing = torch.zeros(1, SIZE, SIZE)
     now = Estimate(displacement=torch.zeros(1, 2, SIZE, SIZE), error=nothing, variance=nothing)
     found = unexplained(level, spline_coefficients(frame), pixel_grid(SIZE, SIZE, like=still), now, settled=True)
-    assert least <= found.coarseness[0, -1] <= most
+    assert least <= found.blocks.times[0, -1] <= most
 
 
 @pytest.mark.parametrize("magnifier", [arch.builtin(), arch.prior()])
@@ -265,15 +268,15 @@ def test_below_alpha_one_an_error_of_the_displacement_cancels(magnifier):
 
 def test_a_motion_far_above_the_noise_is_not_shrunk():
     found, error = torch.full((1, 2, 32, 32), 0.2), torch.full((1, 1, 32, 32), 2e-3)
-    noise, doubt, lift = _liberties(found, error, error, 0)
+    noise, doubt, lift = liberties(found, error, error, 0)
     assert noise.max() < 1e-3 and doubt.max() < 1e-3 and lift.max() < 0.06
-    noise, doubt, lift = _liberties(0.15 * found, error, error, 0)
+    noise, doubt, lift = liberties(0.15 * found, error, error, 0)
     assert noise.min() > 0.85 and doubt.min() > 0.98 and lift.min() > 0.4
-    noise, doubt, _ = _liberties(0.15 * found, 0.1 * error, error, 0)
+    noise, doubt, _ = liberties(0.15 * found, 0.1 * error, error, 0)
     assert noise.max() < 0.1 and doubt.min() > 0.98, "an error that is no noise is the network's to judge"
 
 
-def test_what_noise_alone_shows_is_what_is_expected():
+def test_what_noise_alone_shows_is_what_is_expected(monkeypatch):
     """A window that took the slopes of noise for texture would be sure of what it makes up."""
     still = 0.4 + 0.1 * pair(FIELD)[0]
     frames = still + 0.02 * torch.randn(5, *still.shape, generator=torch.Generator().manual_seed(0))
@@ -287,7 +290,7 @@ def test_what_noise_alone_shows_is_what_is_expected():
         ratios.append((power / gaussian_blur(found.error[:, None], 4.0)).flatten())
         return found
 
-    magnifier._step = noted
+    monkeypatch.setattr("magplus.models.lkmag.network.by_windows", noted)
     magnifier.displacement(state, frames[1:])
     last = ratios[-1]
     assert 0.1 < float(last.median()) < 1.5 and float(last.quantile(0.95)) < 4

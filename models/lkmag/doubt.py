@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which part of a measured displacement is noise, told for a whole picture at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from ..filters import wide_blur
+
+DOUBT_PX = 8.0
+"""Sigma of the window in which a displacement is told from noise: single pixels cannot be. On still pictures with noise
+1.0 to 1.8 % of the places of the three finer levels show 1.5 times the expected variance and more in a window of 4 px,
+0.5 to 0.9 % in this."""
+
+NOISE_POWER = (1.5, 1.5, 0.8, 0.8)
+"""Squared displacement, in parts of the variance that noise gives it, of which one half is taken for noise, per pyramid
+level, finest first. Noise alone shows 0.5 to 1. What is taken on a coarse level is lost to the finer ones, so there it
+is less."""
+NOISE_STEEPNESS = 8
+"""Power of that ratio with which the part that is taken for noise falls."""
+
+SUPPORT_PX = 64.0
+"""Sigma of the window in which places support each other: one that stands alone above the noise is more often noise
+than motion, and has to stand higher."""
+ALONE, SUPPORTED = 0.01, 0.1
+"""Part of the places in it that are not taken for noise, up to which one is alone, and from which on it is not."""
+HIGHER = (2.2, 2.2, 1.0, 1.0)
+"""So many times the `NOISE_POWER` one half of a place that is alone is taken for noise, per level."""
+
+DOUBT_POWER = (4.0, 4.0, 2.0, 2.0)
+"""The same in parts of its expected squared error, of which the network may take one half."""
+DOUBT_STEEPNESS = 4
+
+LIFT = 2.0
+"""Expected squared error, in parts of the squared displacement, by which the network may enlarge it, up to twofold."""
+
+CODEC_TEXTURE = 6e-5
+"""Smallest eigenvalue of the structure tensor times the length of motion in px at which one half of a displacement that
+was measured beside a codec's noise is taken for that noise."""
+LEAST_POWER = 1e-12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposal:
+    """What a network makes of the windows' last step on a level, before anyone asks what of it is noise."""
+
+    displacement: Tensor
+    """``(N, 2, h, w)`` in px."""
+    variance: Tensor
+    """That noise gives it, ``(N, 1, h, w)`` in px^2, as the next one."""
+    error: Tensor
+    """Its expected squared error."""
+    wish: Tensor
+    """By which part to enlarge, or below 0 to shrink it, in [-1, 1]."""
+    correction: Tensor
+    """To be added, ``(N, 2, h, w)`` in px."""
+
+    def rows(self, kept: slice) -> Proposal:
+        """A band of it."""
+        return Proposal(**{field.name: getattr(self, field.name)[..., kept, :] for field in fields(self)})
+
+    @staticmethod
+    def joined(bands: Sequence[Proposal]) -> Proposal:
+        """Of all bands of a picture, from above."""
+        return Proposal(**{f.name: torch.cat([getattr(band, f.name) for band in bands], 2) for f in fields(Proposal)})
+
+
+def judged(proposal: Proposal, level: int, texture: Tensor, codec: Tensor) -> Tensor:
+    """The displacement ``(N, 2, h, w)`` without what noise explains, and with as much of the network's wish as is free.
+
+    ``texture`` is the structure tensor's smallest eigenvalue ``(N, 1, h, w)``, ``codec`` how surely all that no motion
+    explains is a codec's noise, ``(N, 1, 1, 1)`` in [0, 1].
+    """
+    found = proposal.displacement.detach()
+    noise, doubt, lift = liberties(found, proposal.variance, proposal.error, level)
+    noise = torch.lerp(noise, weak_beside_codec(found, texture), codec)
+    gain = (1 - noise) * (1 + torch.where(proposal.wish < 0, doubt, lift) * proposal.wish)
+    return gain * proposal.displacement + proposal.correction
+
+
+def liberties(found: Tensor, variance: Tensor, error: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Which part of a displacement is noise, how far it may be and how far it may be enlarged, ``(N, 1, h, w)``.
+
+    From it, the variance that noise gives it and its expected squared error, in a window; each in [0, 1].
+    """
+    sums = wide_blur(torch.cat([found.square().sum(1, keepdim=True), variance, error], 1), DOUBT_PX)
+    power, noise, expected = sums.clamp(min=LEAST_POWER).split(1, 1)
+    return (
+        _supported(power / (NOISE_POWER[level] * noise), HIGHER[level]),
+        _below(power / (DOUBT_POWER[level] * expected), DOUBT_STEEPNESS),
+        (LIFT * expected / power).clamp(max=1),
+    )
+
+
+def _supported(ratio: Tensor, higher: float) -> Tensor:
+    """The part that is noise by a ratio of powers, which has to be ``higher`` where a place is alone above the noise.
+
+    Noise exceeds its bound in isolated places, motion in many at once: the fewer of them, the likelier each is noise.
+    """
+    alone = _below(ratio, NOISE_STEEPNESS)
+    if higher == 1:
+        return alone
+    share = wide_blur(1 - alone, SUPPORT_PX).clamp(min=ALONE, max=SUPPORTED)
+    support = (share / ALONE).log() / math.log(SUPPORTED / ALONE)
+    return _below(ratio / higher ** (1 - support), NOISE_STEEPNESS)
+
+
+def weak_beside_codec(found: Tensor, texture: Tensor) -> Tensor:
+    """Which part of a displacement is a codec's noise, ``(N, 1, h, w)`` in [0, 1].
+
+    What a codec leaves is neither white nor stationary, so that no variance tells it, and flat places make large
+    displacements of it. A motion is as long as textured places around show it, and the weaker a texture beside them,
+    the less of what it shows is that motion. A logistic fit to displacements of rendered and of real pictures has the
+    exponents 1.9 for texture and 0.92 for that squared length, here 2 and 1; neither the noise, nor copied blocks, nor
+    the displacement itself lower its error further.
+    """
+    power = wide_blur(found.square().sum(1, keepdim=True), DOUBT_PX)
+    trusted = wide_blur(texture.square() * power, SUPPORT_PX) / wide_blur(texture.square(), SUPPORT_PX)
+    strength = texture.square() * trusted.clamp(min=LEAST_POWER)
+    return CODEC_TEXTURE**2 / (strength + CODEC_TEXTURE**2)
+
+
+def _below(ratio: Tensor, steepness: int) -> Tensor:
+    """1 far below a ratio of 1, one half at 1, 0 far above."""
+    return 1 / (1 + ratio**steepness)
