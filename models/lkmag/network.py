@@ -22,6 +22,7 @@ from .prior import (
     BLOCKS_WINDOW,
     Estimate,
     ReferenceLevel,
+    Unexplained,
     by_windows,
     coefficients_of,
     pyramid,
@@ -168,7 +169,7 @@ class LKMag(nn.Module):
         for index in reversed(range(len(state.levels))):
             level = state.levels[index]
             now = _finer(now, (level.image.shape[-2], level.image.shape[-1]))
-            settled = self._settle(level, coefficients[index], now, index, None if index else aside)
+            settled = self._settle(level, coefficients[index], now, aside)
             found.append(settled.displacement)
             now = replace(settled, displacement=settled.displacement.detach())
             if state.part is not None and index == WHOLE_FROM:
@@ -177,35 +178,39 @@ class LKMag(nn.Module):
         return found[::-1]
 
     def _settle(
-        self, level: ReferenceLevel, coefficients: Tensor, now: Estimate, index: int, aside: list[Tensor] | None = None
+        self, level: ReferenceLevel, coefficients: Tensor, now: Estimate, aside: list[Tensor] | None
     ) -> Estimate:
         grid = pixel_grid(*level.image.shape[-2:], like=now.displacement)
-        for step in reversed(range(STEPS[index])):
+        for step in reversed(range(STEPS[level.halvings])):
             with torch.no_grad():
                 left = unexplained(level, coefficients, grid, now, settled=not step)
-            last = not step
-            parts, proposals, plain = [], [], []
-            for rows, kept in bands(*level.image.shape[-2:]):
-                near = now.at(rows)
-                with torch.no_grad():
-                    evidence = weigh(level.rows(rows), left.rows(rows), near)
-                parts.append(by_windows(evidence, near, may_stay=self.may_stay or not (last and index == 0)).at(kept))
-                if last and self.weigher is not None:
-                    proposals.append(self.weigher(evidence, near.displacement).rows(kept))
-                if last and aside is not None:
-                    plain.append(by_windows(evidence, near, may_stay=False).displacement[..., kept, :])
-            if aside is not None and plain:
-                aside.append(smoothed(torch.cat(plain, 2)))
-            displacement = torch.cat([part.displacement for part in parts], 2)
-            if proposals:
-                texture = level.eigenvalues[:, BLOCKS_WINDOW, 1:]
-                displacement = judged(Proposal.joined(proposals), index, texture, left.blocks.sure)
-            now = Estimate(
-                displacement=smoothed(displacement),
-                error=torch.cat([part.error for part in parts], 1),
-                variance=torch.cat([part.variance for part in parts], 1),
-            )
+            now = self._step(level, left, now, aside, last=not step)
         return now
+
+    def _step(
+        self, level: ReferenceLevel, left: Unexplained, now: Estimate, aside: list[Tensor] | None, *, last: bool
+    ) -> Estimate:
+        """The next estimate; a level's last one by the network, and without what noise explains."""
+        weigher = self.weigher if last else None
+        finest = last and not level.halvings
+        found, plain, proposals = [], [], []
+        for rows, kept in bands(*level.image.shape[-2:]):
+            near = now.at(rows)
+            with torch.no_grad():
+                evidence = weigh(level.rows(rows), left.rows(rows), near)
+            found.append(by_windows(evidence, near, may_stay=self.may_stay or not finest).at(kept))
+            if finest and aside is not None:
+                plain.append(by_windows(evidence, near, may_stay=False).at(kept))
+            if weigher is not None:
+                proposals.append(weigher(evidence, near.displacement).rows(kept))
+        if finest and aside is not None:
+            aside.append(smoothed(Estimate.joined(plain).displacement))
+        estimate = Estimate.joined(found)
+        displacement = estimate.displacement
+        if proposals:
+            texture = level.eigenvalues[:, BLOCKS_WINDOW, 1:]
+            displacement = judged(Proposal.joined(proposals), level.halvings, texture, left.blocks.sure)
+        return replace(estimate, displacement=smoothed(displacement))
 
     def render(
         self,

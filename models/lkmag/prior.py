@@ -156,6 +156,15 @@ class Estimate:
             variance=self.variance[..., rows, columns],
         )
 
+    @staticmethod
+    def joined(bands: Sequence[Estimate]) -> Estimate:
+        """Of all bands of a picture, from above."""
+        return Estimate(
+            displacement=torch.cat([band.displacement for band in bands], 2),
+            error=torch.cat([band.error for band in bands], 1),
+            variance=torch.cat([band.variance for band in bands], 1),
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Unexplained:
