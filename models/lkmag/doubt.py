@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -24,14 +23,6 @@ is less."""
 NOISE_STEEPNESS = 8
 """Power of that ratio with which the part that is taken for noise falls."""
 
-SUPPORT_PX = 64.0
-"""Sigma of the window in which places support each other: one that stands alone above the noise is more often noise
-than motion, and has to stand higher."""
-ALONE, SUPPORTED = 0.01, 0.1
-"""Part of the places in it that are not taken for noise, up to which one is alone, and from which on it is not."""
-HIGHER = (2.2, 2.2, 1.0, 1.0)
-"""So many times the `NOISE_POWER` one half of a place that is alone is taken for noise, per level."""
-
 DOUBT_POWER = (4.0, 4.0, 2.0, 2.0)
 """The same in parts of its expected squared error, of which the network may take one half."""
 DOUBT_STEEPNESS = 4
@@ -42,6 +33,8 @@ LIFT = 2.0
 CODEC_TEXTURE = 6e-5
 """Smallest eigenvalue of the structure tensor times the length of motion in px at which one half of a displacement that
 was measured beside a codec's noise is taken for that noise."""
+AROUND_PX = 64.0
+"""Sigma of the window in which textured places tell how long motion is."""
 LEAST_POWER = 1e-12
 
 
@@ -91,23 +84,10 @@ def liberties(found: Tensor, variance: Tensor, error: Tensor, level: int) -> tup
     sums = wide_blur(torch.cat([found.square().sum(1, keepdim=True), variance, error], 1), DOUBT_PX)
     power, noise, expected = sums.clamp(min=LEAST_POWER).split(1, 1)
     return (
-        _supported(power / (NOISE_POWER[level] * noise), HIGHER[level]),
+        _below(power / (NOISE_POWER[level] * noise), NOISE_STEEPNESS),
         _below(power / (DOUBT_POWER[level] * expected), DOUBT_STEEPNESS),
         (LIFT * expected / power).clamp(max=1),
     )
-
-
-def _supported(ratio: Tensor, higher: float) -> Tensor:
-    """The part that is noise by a ratio of powers, which has to be ``higher`` where a place is alone above the noise.
-
-    Noise exceeds its bound in isolated places, motion in many at once: the fewer of them, the likelier each is noise.
-    """
-    alone = _below(ratio, NOISE_STEEPNESS)
-    if higher == 1:
-        return alone
-    share = wide_blur(1 - alone, SUPPORT_PX).clamp(min=ALONE, max=SUPPORTED)
-    support = (share / ALONE).log() / math.log(SUPPORTED / ALONE)
-    return _below(ratio / higher ** (1 - support), NOISE_STEEPNESS)
 
 
 def weak_beside_codec(found: Tensor, texture: Tensor) -> Tensor:
@@ -120,7 +100,7 @@ def weak_beside_codec(found: Tensor, texture: Tensor) -> Tensor:
     the displacement itself lower its error further.
     """
     power = wide_blur(found.square().sum(1, keepdim=True), DOUBT_PX)
-    trusted = wide_blur(texture.square() * power, SUPPORT_PX) / wide_blur(texture.square(), SUPPORT_PX)
+    trusted = wide_blur(texture.square() * power, AROUND_PX) / wide_blur(texture.square(), AROUND_PX)
     strength = texture.square() * trusted.clamp(min=LEAST_POWER)
     return CODEC_TEXTURE**2 / (strength + CODEC_TEXTURE**2)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from magplus.models.lkmag import arch
 from magplus.models.lkmag.blocks import noise_in_blocks
-from magplus.models.lkmag.doubt import judged, liberties, weak_beside_codec
+from magplus.models.lkmag.doubt import judged, weak_beside_codec
 from magplus.models.lkmag.network import LKMag
 
 SIZE = 128
@@ -20,18 +20,6 @@ def noise(block_px=1, sigma=0.01, seed=0):
 
 def surely_a_codecs(left):
     return float(noise_in_blocks(left, WINDOWS, halvings=0, settled=True).sure)
-
-
-def test_a_place_that_is_alone_above_the_noise_must_stand_higher():
-    variance = torch.full((1, 1, SIZE, SIZE), 1e-3)
-    everywhere = torch.full((1, 2, SIZE, SIZE), (2.2 * 1e-3 / 2) ** 0.5)
-    place = (torch.arange(SIZE) - 64).abs() < 12
-    alone = everywhere * (place[:, None] & place)
-    in_all, in_one = (liberties(found, variance, variance, 0)[0][0, 0, 64, 64] for found in (everywhere, alone))
-    assert in_all < 0.1 and in_one > 0.5
-    for level in (2, 3):
-        assert liberties(alone, variance, variance, level)[0][0, 0, 64, 64] < 0.1, "coarse levels are left alone"
-    assert liberties(2 * alone, variance, variance, 0)[0][0, 0, 64, 64] < 0.1, "far above it nothing is lost"
 
 
 def test_a_codecs_noise_is_told_from_all_other():
