@@ -20,8 +20,7 @@ def bench(root):
     sys.path.remove(str(root / "benchmarks"))
 
 
-def test_a_picture_moves_as_is_told(bench, tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "DRAWS", 1)
+def test_a_picture_moves_as_is_told(bench, tmp_path):
     picture = synth.render(synth.Texture(2, shortest_px=30, longest_px=320), synth.shift(0, 0), 660, 700)
     with ClipWriter(tmp_path / "picture.png", rate=25) as writer:
         writer.write(picture[None].clamp(0, 1))
