@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ..filters import wide_blur
+from .bands import Planes
+from .prior import AROUND_PX, ReferenceLevel
 
 DOUBT_PX = 8.0
 """Sigma of the window in which a displacement is told from noise: single pixels cannot be. On still pictures with noise
@@ -33,13 +34,11 @@ LIFT = 2.0
 CODEC_TEXTURE = 6e-5
 """Smallest eigenvalue of the structure tensor times the length of motion in px at which one half of a displacement that
 was measured beside a codec's noise is taken for that noise."""
-AROUND_PX = 64.0
-"""Sigma of the window in which textured places tell how long motion is."""
 LEAST_POWER = 1e-12
 
 
 @dataclass(frozen=True, kw_only=True)
-class Proposal:
+class Proposal(Planes):
     """What a network makes of the windows' last step on a level, before anyone asks what of it is noise."""
 
     displacement: Tensor
@@ -53,45 +52,40 @@ class Proposal:
     correction: Tensor
     """To be added, ``(N, 2, h, w)`` in px."""
 
-    def rows(self, kept: slice) -> Proposal:
-        """A band of it."""
-        return Proposal(**{field.name: getattr(self, field.name)[..., kept, :] for field in fields(self)})
 
-    @staticmethod
-    def joined(bands: Sequence[Proposal]) -> Proposal:
-        """Of all bands of a picture, from above."""
-        return Proposal(**{f.name: torch.cat([getattr(band, f.name) for band in bands], 2) for f in fields(Proposal)})
-
-
-def judged(proposal: Proposal, level: int, texture: Tensor, codec: Tensor) -> Tensor:
+def judged(proposal: Proposal, level: ReferenceLevel, codec: Tensor) -> Tensor:
     """The displacement ``(N, 2, h, w)`` without what noise explains, and with as much of the network's wish as is free.
 
-    ``texture`` is the structure tensor's smallest eigenvalue ``(N, 1, h, w)``, ``codec`` how surely all that no motion
-    explains is a codec's noise, ``(N, 1, 1, 1)`` in [0, 1].
+    ``codec`` tells how surely all that no motion explains is a codec's noise, ``(N, 1, 1, 1)`` in [0, 1].
     """
-    found = proposal.displacement.detach()
-    noise, doubt, lift = liberties(found, proposal.variance, proposal.error, level)
-    noise = torch.lerp(noise, weak_beside_codec(found, texture), codec)
+    power, variance, error = powers(proposal.displacement.detach(), proposal.variance, proposal.error)
+    noise, doubt, lift = liberties(power, variance, error, level.halvings)
+    if codec.any():
+        noise = torch.lerp(noise, weak_beside_codec(power, level), codec)
     gain = (1 - noise) * (1 + torch.where(proposal.wish < 0, doubt, lift) * proposal.wish)
     return gain * proposal.displacement + proposal.correction
 
 
-def liberties(found: Tensor, variance: Tensor, error: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor]:
+def powers(found: Tensor, variance: Tensor, error: Tensor) -> tuple[Tensor, ...]:
+    """Means in the window: squared displacement, its variance and its expected squared error, ``(N, 1, h, w)``."""
+    sums = wide_blur(torch.cat([found.square().sum(1, keepdim=True), variance, error], 1), DOUBT_PX)
+    return sums.clamp(min=LEAST_POWER).split(1, 1)
+
+
+def liberties(power: Tensor, variance: Tensor, error: Tensor, halvings: int) -> tuple[Tensor, Tensor, Tensor]:
     """Which part of a displacement is noise, how far it may be and how far it may be enlarged, ``(N, 1, h, w)``.
 
-    From it, the variance that noise gives it and its expected squared error, in a window; each in [0, 1].
+    From its `powers`, on a level of the pyramid; each in [0, 1].
     """
-    sums = wide_blur(torch.cat([found.square().sum(1, keepdim=True), variance, error], 1), DOUBT_PX)
-    power, noise, expected = sums.clamp(min=LEAST_POWER).split(1, 1)
     return (
-        _below(power / (NOISE_POWER[level] * noise), NOISE_STEEPNESS),
-        _below(power / (DOUBT_POWER[level] * expected), DOUBT_STEEPNESS),
-        (LIFT * expected / power).clamp(max=1),
+        _below(power / (NOISE_POWER[halvings] * variance), NOISE_STEEPNESS),
+        _below(power / (DOUBT_POWER[halvings] * error), DOUBT_STEEPNESS),
+        (LIFT * error / power).clamp(max=1),
     )
 
 
-def weak_beside_codec(found: Tensor, texture: Tensor) -> Tensor:
-    """Which part of a displacement is a codec's noise, ``(N, 1, h, w)`` in [0, 1].
+def weak_beside_codec(power: Tensor, level: ReferenceLevel) -> Tensor:
+    """Which part of a displacement of this squared length is a codec's noise, ``(N, 1, h, w)`` in [0, 1].
 
     What a codec leaves is neither white nor stationary, so that no variance tells it, and flat places make large
     displacements of it. A motion is as long as textured places around show it, and the weaker a texture beside them,
@@ -99,9 +93,8 @@ def weak_beside_codec(found: Tensor, texture: Tensor) -> Tensor:
     exponents 1.9 for texture and 0.92 for that squared length, here 2 and 1; neither the noise, nor copied blocks, nor
     the displacement itself lower its error further.
     """
-    power = wide_blur(found.square().sum(1, keepdim=True), DOUBT_PX)
-    trusted = wide_blur(texture.square() * power, AROUND_PX) / wide_blur(texture.square(), AROUND_PX)
-    strength = texture.square() * trusted.clamp(min=LEAST_POWER)
+    trusted = wide_blur(level.texture * power, AROUND_PX) / level.texture_around
+    strength = level.texture * trusted.clamp(min=LEAST_POWER)
     return CODEC_TEXTURE**2 / (strength + CODEC_TEXTURE**2)
 
 

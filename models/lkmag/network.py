@@ -19,7 +19,6 @@ from .blocks import SAMPLED
 from .doubt import Proposal, judged
 from .light import light_between
 from .prior import (
-    BLOCKS_WINDOW,
     Estimate,
     ReferenceLevel,
     Unexplained,
@@ -202,14 +201,13 @@ class LKMag(nn.Module):
             if finest and aside is not None:
                 plain.append(by_windows(evidence, near, may_stay=False).at(kept))
             if weigher is not None:
-                proposals.append(weigher(evidence, near.displacement).rows(kept))
+                proposals.append(weigher(evidence, near.displacement).at(kept))
         if finest and aside is not None:
             aside.append(smoothed(Estimate.joined(plain).displacement))
         estimate = Estimate.joined(found)
         displacement = estimate.displacement
         if proposals:
-            texture = level.eigenvalues[:, BLOCKS_WINDOW, 1:]
-            displacement = judged(Proposal.joined(proposals), level.halvings, texture, left.blocks.sure)
+            displacement = judged(Proposal.joined(proposals), level, left.blocks.sure)
         return replace(estimate, displacement=smoothed(displacement))
 
     def render(

@@ -11,12 +11,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from ..filters import halve, wide_blur
 from ..sampling import sample_spline, spline_coefficients, spline_gradient
+from .bands import Planes
 from .blocks import SAMPLED, WINDOW_PX, Blocks, noise_in_blocks, pixels_of
 from .light import light_between
 
@@ -29,6 +31,9 @@ dimensions 4 - 4 * 2 / 3 + 1 / 2."""
 
 BLOCKS_WINDOW = WINDOWS_PX.index(WINDOW_PX)
 """The window whose step is taken off before noise in blocks is looked for."""
+
+AROUND_PX = 64.0
+"""Sigma of the window in which textured places tell how long motion is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +66,16 @@ class ReferenceLevel:
             halvings=self.halvings,
             least_noise=self.least_noise,
         )
+
+    @cached_property
+    def texture(self) -> Tensor:
+        """Square of the smallest eigenvalue in the window of `BLOCKS_WINDOW`, ``(B, 1, h, w)``."""
+        return self.eigenvalues[:, BLOCKS_WINDOW, 1:].square()
+
+    @cached_property
+    def texture_around(self) -> Tensor:
+        """Its mean in a window of `AROUND_PX`."""
+        return wide_blur(self.texture, AROUND_PX)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,30 +155,13 @@ LEAST_SLOPE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Estimate:
+class Estimate(Planes):
     """A displacement ``(N, 2, h, w)`` in px, and its expected squared error, each ``(N, h, w)`` in px^2."""
 
     displacement: Tensor
     error: Tensor
     variance: Tensor
     """The part of the error that noise makes."""
-
-    def at(self, rows: slice, columns: slice = slice(None)) -> Estimate:
-        """A band, or another part, of the estimate."""
-        return Estimate(
-            displacement=self.displacement[..., rows, columns],
-            error=self.error[..., rows, columns],
-            variance=self.variance[..., rows, columns],
-        )
-
-    @staticmethod
-    def joined(bands: Sequence[Estimate]) -> Estimate:
-        """Of all bands of a picture, from above."""
-        return Estimate(
-            displacement=torch.cat([band.displacement for band in bands], 2),
-            error=torch.cat([band.error for band in bands], 1),
-            variance=torch.cat([band.variance for band in bands], 1),
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from magplus.models.errors import MagPlusError
 from magplus.models.filters import gaussian_blur
 from magplus.models.lkmag import arch
 from magplus.models.lkmag.blocks import Blocks
-from magplus.models.lkmag.doubt import liberties
+from magplus.models.lkmag.doubt import liberties, powers
 from magplus.models.lkmag.light import light_between
 from magplus.models.lkmag.network import LKMag
 from magplus.models.lkmag.prior import Estimate, by_windows, reference_level, rounding_noise, unexplained
@@ -268,11 +268,11 @@ def test_below_alpha_one_an_error_of_the_displacement_cancels(magnifier):
 
 def test_a_motion_far_above_the_noise_is_not_shrunk():
     found, error = torch.full((1, 2, 32, 32), 0.2), torch.full((1, 1, 32, 32), 2e-3)
-    noise, doubt, lift = liberties(found, error, error, 0)
+    noise, doubt, lift = liberties(*powers(found, error, error), 0)
     assert noise.max() < 1e-3 and doubt.max() < 1e-3 and lift.max() < 0.06
-    noise, doubt, lift = liberties(0.15 * found, error, error, 0)
+    noise, doubt, lift = liberties(*powers(0.15 * found, error, error), 0)
     assert noise.min() > 0.85 and doubt.min() > 0.98 and lift.min() > 0.4
-    noise, doubt, _ = liberties(0.15 * found, 0.1 * error, error, 0)
+    noise, doubt, _ = liberties(*powers(0.15 * found, 0.1 * error, error), 0)
     assert noise.max() < 0.1 and doubt.min() > 0.98, "an error that is no noise is the network's to judge"
 
 

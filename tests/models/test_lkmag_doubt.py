@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from magplus.models.filters import gaussian_blur
 from magplus.models.lkmag import arch
 from magplus.models.lkmag.blocks import noise_in_blocks
-from magplus.models.lkmag.doubt import judged, weak_beside_codec
-from magplus.models.lkmag.network import LKMag
+from magplus.models.lkmag.doubt import Proposal, judged, weak_beside_codec
+from magplus.models.lkmag.prior import reference_level
 
 SIZE = 128
 WINDOWS = (1.2, 2.4, 4.8, 9.6)
@@ -36,33 +37,35 @@ def test_a_codecs_noise_is_told_from_all_other():
     assert float(blocks.sure) == 0, "a motion may still be to be found"
 
 
+def textured(*strengths):
+    """A level whose parts from left to right differ in texture."""
+    parts = [s * part for s, part in zip(strengths, noise(1, 1.0).chunk(len(strengths), 3), strict=True)]
+    return reference_level(torch.cat(parts, 3), damping=1e-6, least_noise=torch.full((1, 1, 1, 1), 1e-4))
+
+
 def test_beside_a_codec_weak_texture_is_not_believed():
-    found = torch.full((1, 2, SIZE, SIZE), 0.2)
-    texture = torch.full((1, 1, SIZE, SIZE), 1e-2)
-    texture[..., :64, :] = 1e-5
-    taken = weak_beside_codec(found, texture)[0, 0]
-    assert taken[:40].min() > 0.99 and taken[90:].max() < 0.01
-    assert weak_beside_codec(50 * found, texture)[0, 0, :40].max() < 0.5, "a long motion is seen in weaker texture"
-    nothing = weak_beside_codec(0 * found, texture)
-    assert nothing.isfinite().all()
+    level = textured(1e-3, 0.1)
+    taken = weak_beside_codec(torch.full((1, 1, SIZE, SIZE), 0.2**2), level)[0, 0]
+    assert taken[:, :40].min() > 0.98 and taken[:, 90:].max() < 0.01
+    long = weak_beside_codec(torch.full((1, 1, SIZE, SIZE), 30.0**2), level)
+    assert long[0, 0, :, :40].max() < 0.5, "a long motion is seen in weaker texture"
+    assert weak_beside_codec(torch.zeros(1, 1, SIZE, SIZE), level).isfinite().all()
 
 
 @pytest.mark.parametrize("codec", [0.0, 1.0])
 def test_only_a_codec_is_judged_by_texture(codec):
-    """With a network that changes nothing."""
-    still = 0.4 + 0.1 * noise(1, 0.3)
-    proposals = []
+    """A displacement that is far above the noise that its windows expect."""
+    small, moved = torch.full((1, 1, SIZE, SIZE), 1e-6), torch.full((1, 2, SIZE, SIZE), 0.2)
+    nothing = Proposal(displacement=moved, variance=small, error=small, wish=0 * small, correction=0 * moved)
+    weak, strong = (judged(nothing, textured(s), torch.full((1, 1, 1, 1), codec)).mean() for s in (1e-3, 0.1))
+    assert strong == pytest.approx(0.2, rel=0.01)
+    assert weak == pytest.approx(0.2 * (1 - codec), abs=0.005)
 
-    class Noted(type(arch.builtin().weigher)):
-        def forward(self, evidence, displacement):
-            proposals.append(super().forward(evidence, displacement))
-            return proposals[-1]
 
-    magnifier = LKMag(weigher=Noted())
+def test_a_still_picture_with_a_codecs_noise_stays_still():
+    still = (0.4 + 0.01 * gaussian_blur(noise(1, 1.0), 3.0))[0]
+    coded = 0.7 * noise(8, 0.002, seed=1) + noise(1, 0.002, seed=2)
+    magnifier = arch.builtin()
     with torch.no_grad():
-        magnifier.displacement(magnifier.prepare(still[0]), torch.roll(still, 1, 3))
-        weak, strong = (torch.full((1, 1, SIZE, SIZE), value) for value in (1e-6, 1e-1))
-        out = [judged(proposals[-1], 0, texture, torch.full((1, 1, 1, 1), codec)) for texture in (weak, strong)]
-    length = [float(found.norm(dim=1)[0, 20:-20, 20:-20].median()) for found in out]
-    assert length[1] == pytest.approx(1, abs=0.05)
-    assert length[0] == pytest.approx(1 - codec, abs=0.05)
+        found = magnifier.displacement(magnifier.prepare(still), still + coded)[0].norm(dim=0)
+    assert found.mean() < 0.02
