@@ -4,19 +4,55 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
+MATRIX_PX = 96
+"""Lines of up to so many px are filtered by one product with a matrix. Sums of shifted views of pictures this small
+spend their time on being called: at 64 px a product takes a quarter of the time, at 24 px a tenth (CPU, one core)."""
+
+
 def convolve_symmetric(images: Tensor, taps: Sequence[float], dim: int) -> Tensor:
     """Convolve ``(N, C, H, W)`` along ``dim`` (2 or 3) with the symmetric kernel whose right half is ``taps``.
 
     ``taps[0]`` is the centre. Borders are mirrored about the edge pixel, repeatedly where the kernel is longer than
-    the picture. Sums of shifted views are about twice as fast here as a one-channel convolution (CPU, 256 px).
+    the picture.
     """
+    size = images.shape[dim]
+    if _by_matrix(images, size):
+        return _times(images, _convolution(tuple(taps), size, images.dtype), dim)
+    return _shifted_sums(images, taps, dim)
+
+
+def _by_matrix(images: Tensor, longest: int) -> bool:
+    """On an accelerator products may be rounded to fewer digits (TF32), and calls cost less."""
+    return longest <= MATRIX_PX and images.device.type == "cpu"
+
+
+def _times(images: Tensor, matrix: Tensor, dim: int) -> Tensor:
+    """Each line along ``dim`` times a matrix."""
+    return images @ matrix if dim == 3 else matrix.T @ images
+
+
+def _matrix(filtered: Callable[[Tensor], Tensor], size: int, dtype: torch.dtype) -> Tensor:
+    """The matrix of a linear filter of lines: what it makes of every unit line ``(1, 1, size, size)``."""
+    # Kept from call to call, so it must be of use for gradients too, wherever it is first asked for.
+    with torch.inference_mode(False), torch.no_grad():
+        return filtered(torch.eye(size, dtype=torch.float64)[None, None])[0, 0].to(dtype)
+
+
+@lru_cache(maxsize=256)
+def _convolution(taps: tuple[float, ...], size: int, dtype: torch.dtype) -> Tensor:
+    return _matrix(lambda lines: _shifted_sums(lines, taps, 3), size, dtype)
+
+
+def _shifted_sums(images: Tensor, taps: Sequence[float], dim: int) -> Tensor:
+    """About twice as fast as a one-channel convolution (CPU, 256 px)."""
     radius = len(taps) - 1
     padded = _mirror(images, radius, dim)
     size = images.shape[dim]
@@ -59,11 +95,39 @@ def wide_blur(images: Tensor, sigma: float) -> Tensor:
     height, width = images.shape[-2:]
     if sigma <= 3 or min(height, width) < 32:
         return gaussian_blur(images, sigma)
+    if _by_matrix(images, max(height, width)):
+        halvings = _halvings(min(height, width), sigma)
+        rows, columns = (_wide(sigma, halvings, size, images.dtype) for size in (height, width))
+        return _times(_times(images, rows, 2), columns, 3)
     even = F.pad(images, (0, width % 2, 0, height % 2), mode="replicate")
-    inner = math.sqrt(sigma**2 - 0.75) / 2
-    blurred = wide_blur(F.avg_pool2d(even, 2), inner)
+    blurred = wide_blur(F.avg_pool2d(even, 2), _inner(sigma))
     # align_corners=False: pixel areas, not pixel centres, coincide after halving.
     return F.interpolate(blurred, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+
+
+def _inner(sigma: float) -> float:
+    """What is left to blur on the halved picture, in its px."""
+    return math.sqrt(sigma**2 - 0.75) / 2
+
+
+def _halvings(shorter: int, sigma: float) -> int:
+    """How often `wide_blur` halves a picture."""
+    return 0 if sigma <= 3 or shorter < 32 else 1 + _halvings((shorter + 1) // 2, _inner(sigma))
+
+
+@lru_cache(maxsize=256)
+def _wide(sigma: float, halvings: int, size: int, dtype: torch.dtype) -> Tensor:
+    return _matrix(lambda lines: _wide_lines(lines, sigma, halvings), size, dtype)
+
+
+def _wide_lines(lines: Tensor, sigma: float, halvings: int) -> Tensor:
+    """`wide_blur` of each line along the last dimension alone."""
+    if not halvings:
+        return _shifted_sums(lines, gaussian_taps(sigma), 3)
+    size = lines.shape[3]
+    even = F.pad(lines, (0, size % 2, 0, 0), mode="replicate")
+    blurred = _wide_lines(F.avg_pool2d(even, (1, 2)), _inner(sigma), halvings - 1)
+    return F.interpolate(blurred, scale_factor=(1, 2), mode="bilinear", align_corners=False)[..., :size]
 
 
 def halve(images: Tensor) -> Tensor:
