@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-
 MATRIX_PX = 96
 """Lines of up to so many px are filtered by one product with a matrix. Sums of shifted views of pictures this small
 spend their time on being called: at 64 px a product takes a quarter of the time, at 24 px a tenth (CPU, one core)."""

@@ -76,6 +76,27 @@ def test_blur_keeps_a_constant_at_any_size(size):
     assert torch.allclose(filters.wide_blur(torch.full((1, 2, *size), 0.3), 9.6), torch.tensor(0.3), atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [(12, 50), (16, 16), (31, 33), (47, 96), (64, 97)])
+@pytest.mark.parametrize("blur", [lambda x: filters.gaussian_blur(x, 1.2), sampling.spline_coefficients,
+                                  *(lambda x, s=s: filters.wide_blur(x, s) for s in (4.8, 9.6, 64.0))])  # fmt: skip
+def test_a_product_with_a_matrix_is_the_filter(monkeypatch, size, blur):
+    """Small pictures are filtered so, and their derivatives are those of the filter too, whoever asked first."""
+    filters._convolution.cache_clear()
+    filters._wide.cache_clear()
+    pictures = torch.rand(2, 3, *size)
+    with torch.inference_mode():
+        by_matrix = blur(pictures).clone()
+    wanted = torch.rand_like(pictures)
+    slopes = []
+    for longest in (filters.MATRIX_PX, 0):
+        monkeypatch.setattr(filters, "MATRIX_PX", longest)
+        leaf = pictures.clone().requires_grad_()
+        out = blur(leaf)
+        assert (out - by_matrix).abs().max() < 3e-6
+        slopes.append(torch.autograd.grad((out * wanted).sum(), leaf)[0])
+    assert (slopes[0] - slopes[1]).abs().max() < 3e-6
+
+
 def test_doubling_a_level_keeps_a_linear_field():
     y, x = torch.meshgrid(torch.arange(10.0), torch.arange(13.0), indexing="ij")
     coarse = torch.stack([0.1 * x, -0.2 * y])[None]

@@ -12,6 +12,7 @@ from magplus.models.geometry import FaceBox, inverse, similarity
 from magplus.pipeline.clip import ClipInfo, TensorClip
 from magplus.pipeline.measure import curve as curve_module
 from magplus.pipeline.measure.curve import CurveBuilder, measure_clip, measure_fields, noise_floor, whole_frame_box
+from magplus.pipeline.measure.flow import dense_displacement
 from magplus.pipeline.measure.grid import face_grid
 from magplus.pipeline.measure.modes import FieldSpool, dominant_mode
 
@@ -226,6 +227,28 @@ def test_progress_ticks_once_a_frame_and_can_cancel():
 
     with pytest.raises(InterruptedError):
         measure_clip(clip, BOX, progress=cancel)
+
+
+@pytest.mark.parametrize(("side", "together"), [(96, [4, 4, 1]), (160, [2, 2, 2, 2, 1]), (300, [1] * 9)])
+def test_small_pictures_are_measured_together(side, together):
+    """As many as one large picture has pixels, and the curve is the same."""
+    clip = TensorClip(synth.clip(PUSH, STRENGTHS, (side, side)))
+    seen, ticks = [], []
+
+    def measured(estimator):
+        return measure_clip(
+            clip, whole_frame_box(clip.info), estimator=estimator, progress=lambda *told: ticks.append(told[1])
+        ).values_px
+
+    def counted(reference, frames):
+        seen.append(len(frames))
+        return dense_displacement(reference, frames)
+
+    def apart(reference, frames):
+        return torch.cat([dense_displacement(reference, frame[None]) for frame in frames])
+
+    assert measured(counted) == pytest.approx(measured(apart), abs=1e-6)
+    assert seen == together and ticks == [*range(1, 10)] * 2
 
 
 def test_boxes_outside_the_picture():
