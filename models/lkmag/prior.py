@@ -201,7 +201,7 @@ def unexplained(
     """What the present estimate leaves of a frame; ``settled`` in a level's last step, when motion has been found."""
     warped = sample_spline(frame_coefficients, grid + now.displacement)
     residual = level.image + light_between(level.image, warped).on(level.image) - warped
-    noise = torch.maximum(_noise_sigma(residual), level.least_noise)
+    noise = torch.maximum(_noise_sigma(level, residual), level.least_noise)
     moments = moments_of(level, residual)
     step = window_step(level, BLOCKS_WINDOW, moments)
     left = residual - level.gradient_x * step[:, :1] - level.gradient_y * step[:, 1:]
@@ -250,10 +250,26 @@ def window_step(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
     return torch.stack([xx * x + xy * y, xy * x + yy * y], 1)
 
 
-def _noise_sigma(residual: Tensor) -> Tensor:
-    """Robust noise level of the residual."""
-    flat = residual.detach().abs().flatten(1)[:, ::SAMPLED]
-    return (flat.median(1).values / 0.6745).view(-1, 1, 1, 1)
+def _noise_sigma(level: ReferenceLevel, residual: Tensor) -> Tensor:
+    """Robust noise level of the residual, by the median of single pixels.
+
+    Two noisy pictures of 8 bits differ by whole levels where nothing has moved, and a median of those knows the noise
+    to half a level only; so as much as rounding is added evenly, and taken off again.
+    """
+    values, rounding = residual.detach().flatten(1)[:, ::SAMPLED], level.least_noise.flatten(1)
+    plain = values.abs().median(1, keepdim=True).values / 0.6745
+    if level.halvings:
+        return plain.view(-1, 1, 1, 1)
+    # Multiples of the golden ratio fill the interval evenly, the same way every time.
+    evenly = (torch.arange(values.shape[1], device=values.device) * GOLDEN).remainder(1) - 0.5
+    spread = (values + evenly * (math.sqrt(12) * rounding)).abs().median(1, keepdim=True).values / 0.6745
+    between = (spread.square() - rounding.square()).clamp(min=0).sqrt()
+    return torch.where(plain > NOISY * rounding, between, plain).view(-1, 1, 1, 1)
+
+
+NOISY = 3.0
+"""Noise in parts of that of rounding from which on steps of 8 bits are looked between: less is rounding itself."""
+GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def _inconsistency(steps: Tensor, variance: Tensor) -> Tensor:

@@ -253,6 +253,21 @@ def test_noise_in_blocks_counts_in_full_where_most_motion_is_found(block_px, lea
     assert least <= found.blocks.times[0, -1] <= most
 
 
+@pytest.mark.parametrize("sigma", [0.004, 0.007, 0.01])
+def test_noise_of_whole_levels_is_measured_between_them(sigma):
+    """A median of whole levels is off by up to a fifth."""
+    draw = torch.Generator().manual_seed(0)
+    still = pair(FIELD)[0][None]
+    seen = [((still + sigma * torch.randn(still.shape, generator=draw)).clamp(0, 1) * 255).round() / 255 for _ in "ab"]
+    level = reference_level(seen[0], damping=1e-6, least_noise=rounding_noise(seen[0]))
+    nothing = torch.zeros(1, SIZE, SIZE)
+    now = Estimate(displacement=torch.zeros(1, 2, SIZE, SIZE), error=nothing, variance=nothing)
+    grid = pixel_grid(SIZE, SIZE, like=still)
+    found = unexplained(level, spline_coefficients(seen[1]), grid, now, settled=True)
+    rounding = 1 / 255 / 12**0.5
+    assert float(found.noise) == pytest.approx((2 * (sigma**2 + rounding**2)) ** 0.5, rel=0.04)
+
+
 @pytest.mark.parametrize("magnifier", [arch.builtin(), arch.prior()])
 def test_below_alpha_one_an_error_of_the_displacement_cancels(magnifier):
     field = synth.scaled(FIELD, 1.0)
