@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..filters import wide_blur
 from .bands import Planes
-from .level import AROUND_PX, Slopes
+from .prior import AROUND_PX, ReferenceLevel
 
 DOUBT_PX = 8.0
 """Sigma of the window in which a displacement is told from noise: single pixels cannot be. On still pictures with noise
@@ -53,15 +53,15 @@ class Proposal(Planes):
     """To be added, ``(N, 2, h, w)`` in px."""
 
 
-def judged(proposal: Proposal, slopes: Slopes, codec: Tensor) -> Tensor:
+def judged(proposal: Proposal, level: ReferenceLevel, codec: Tensor) -> Tensor:
     """The displacement ``(N, 2, h, w)`` without what noise explains, and with as much of the network's wish as is free.
 
     ``codec`` tells how surely all that no motion explains is a codec's noise, ``(N, 1, 1, 1)`` in [0, 1].
     """
     power, variance, error = powers(proposal.displacement.detach(), proposal.variance, proposal.error)
-    noise, doubt, lift = liberties(power, variance, error, slopes.halvings)
+    noise, doubt, lift = liberties(power, variance, error, level.halvings)
     if codec.any():
-        noise = torch.lerp(noise, weak_beside_codec(power, slopes), codec)
+        noise = torch.lerp(noise, weak_beside_codec(power, level), codec)
     gain = (1 - noise) * (1 + torch.where(proposal.wish < 0, doubt, lift) * proposal.wish)
     return gain * proposal.displacement + proposal.correction
 
@@ -84,7 +84,7 @@ def liberties(power: Tensor, variance: Tensor, error: Tensor, halvings: int) -> 
     )
 
 
-def weak_beside_codec(power: Tensor, slopes: Slopes) -> Tensor:
+def weak_beside_codec(power: Tensor, level: ReferenceLevel) -> Tensor:
     """Which part of a displacement of this squared length is a codec's noise, ``(N, 1, h, w)`` in [0, 1].
 
     What a codec leaves is neither white nor stationary, so that no variance tells it, and flat places make large
@@ -93,8 +93,8 @@ def weak_beside_codec(power: Tensor, slopes: Slopes) -> Tensor:
     exponents 1.9 for texture and 0.92 for that squared length, here 2 and 1; neither the noise, nor copied blocks, nor
     the displacement itself lower its error further.
     """
-    trusted = wide_blur(slopes.texture * power, AROUND_PX) / slopes.texture_around
-    strength = slopes.texture * trusted.clamp(min=LEAST_POWER)
+    trusted = wide_blur(level.texture * power, AROUND_PX) / level.texture_around
+    strength = level.texture * trusted.clamp(min=LEAST_POWER)
     return CODEC_TEXTURE**2 / (strength + CODEC_TEXTURE**2)
 
 

@@ -17,9 +17,19 @@ from ..sampling import invert, pixel_grid, sample_linear, sample_spline, spline_
 from .bands import HALO, bands
 from .blocks import SAMPLED
 from .doubt import Proposal, judged
-from .level import ReferenceLevel, Slopes, coefficients_of, pyramid, reference_level, rounding_noise
 from .light import light_between
-from .prior import Estimate, Unexplained, by_windows, unexplained, weigh
+from .prior import (
+    Estimate,
+    ReferenceLevel,
+    Unexplained,
+    by_windows,
+    coefficients_of,
+    pyramid,
+    reference_level,
+    rounding_noise,
+    unexplained,
+    weigh,
+)
 from .refiner import Refiner, Warps
 from .weigher import WindowWeigher
 
@@ -172,21 +182,21 @@ class LKMag(nn.Module):
         grid = pixel_grid(*level.image.shape[-2:], like=now.displacement)
         for step in reversed(range(STEPS[level.halvings])):
             with torch.no_grad():
-                slopes, left = unexplained(level, coefficients, grid, now, settled=not step)
-            now = self._step(slopes, left, now, aside, last=not step)
+                left = unexplained(level, coefficients, grid, now, settled=not step)
+            now = self._step(level, left, now, aside, last=not step)
         return now
 
     def _step(
-        self, slopes: Slopes, left: Unexplained, now: Estimate, aside: list[Tensor] | None, *, last: bool
+        self, level: ReferenceLevel, left: Unexplained, now: Estimate, aside: list[Tensor] | None, *, last: bool
     ) -> Estimate:
         """The next estimate; a level's last one by the network, and without what noise explains."""
         weigher = self.weigher if last else None
-        finest = last and not slopes.halvings
+        finest = last and not level.halvings
         found, plain, proposals = [], [], []
-        for rows, kept in bands(*left.residual.shape[-2:]):
+        for rows, kept in bands(*level.image.shape[-2:]):
             near = now.at(rows)
             with torch.no_grad():
-                evidence = weigh(slopes.windows.at(rows), left.rows(rows), near)
+                evidence = weigh(level.rows(rows), left.rows(rows), near)
             found.append(by_windows(evidence, near, may_stay=self.may_stay or not finest).at(kept))
             if finest and aside is not None:
                 plain.append(by_windows(evidence, near, may_stay=False).at(kept))
@@ -197,7 +207,7 @@ class LKMag(nn.Module):
         estimate = Estimate.joined(found)
         displacement = estimate.displacement
         if proposals:
-            displacement = judged(Proposal.joined(proposals), slopes, left.blocks.sure)
+            displacement = judged(Proposal.joined(proposals), level, left.blocks.sure)
         return replace(estimate, displacement=smoothed(displacement))
 
     def render(

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .doubt import Proposal
-from .level import WINDOWS_PX
-from .prior import TRUST, Evidence, trust_logits
+from .prior import WINDOWS_PX, Evidence, trust_logits
 
 DILATIONS = (1, 2, 4, 2, 1)
 MAX_CORRECTION_PX = 0.25
@@ -42,8 +41,6 @@ class WindowWeigher(nn.Module):
             layers.append(nn.ReLU())
         self.body = nn.Sequential(*layers)
         self.head = nn.Conv2d(width, _OUTPUTS, 1)
-        self.trust = nn.Parameter(torch.tensor(TRUST))
-        """As `prior.TRUST`: what is magnified may take less from windows that know little than what is measured."""
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
@@ -54,7 +51,7 @@ class WindowWeigher(nn.Module):
         out = self.head(self.body(F.avg_pool2d(features, 2)))
         # align_corners=False: pixel areas, not pixel centres, coincide after halving.
         out = F.interpolate(out, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
-        weights = (trust_logits(evidence.error, self.trust) + out[:, :_CHOICES]).softmax(1)
+        weights = (trust_logits(evidence.error) + out[:, :_CHOICES]).softmax(1)
         error = (evidence.error * weights).sum(1, keepdim=True).detach()
         reach = error.sqrt().clamp(max=MAX_CORRECTION_PX)
         return Proposal(

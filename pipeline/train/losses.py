@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.filters import halve
-from ...models.lkmag.level import MIDDLE, reference_level, rounding_noise
+from ...models.lkmag.prior import WINDOWS_PX, moments_of, reference_level, rounding_noise, window_step
 from .scenes import Batch
 
 BORDER_PX = 4
@@ -24,6 +24,8 @@ LEAST_PX = 0.02
 PATCH_PX = 24
 LEAST_SQUARE = 1e-8
 """Squared errors below, of 80 dB, count as if they were this large."""
+PLACE_PX = 4.8
+"""Window in which places are told."""
 TEXTURE = 3e-6
 """Squared slope (per px, summed over colours) below which places cannot be told and count less and less."""
 LEAST_OFF_PX = 0.005
@@ -74,8 +76,7 @@ def motion_loss(picture: Tensor, batch: Batch) -> Tensor:
     truth, which have no noise, where there are any.
     """
     level = reference_level(batch.truth, damping=TEXTURE, least_noise=rounding_noise(batch.truth))
-    slopes = level.slopes(batch.truth.new_zeros(1, 1, 1, 1))
-    step = slopes.windows.step(MIDDLE, slopes.moments(batch.truth - picture))
+    step = window_step(level, WINDOWS_PX.index(PLACE_PX), moments_of(level, batch.truth - picture))
     off = step[..., BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
     return (_length(off, 1e-6).clamp(max=3).mean((1, 2, 3)) + LEAST_OFF_PX).log().mean()
 
