@@ -92,10 +92,10 @@ def wide_blur(images: Tensor, sigma: float) -> Tensor:
     the larger grid); that is taken off the nominal sigma.
     """
     height, width = images.shape[-2:]
-    if sigma <= 3 or min(height, width) < 32:
+    halvings = _halvings(min(height, width), sigma)
+    if not halvings:
         return gaussian_blur(images, sigma)
     if _by_matrix(images, max(height, width)):
-        halvings = _halvings(min(height, width), sigma)
         rows, columns = (_wide(sigma, halvings, size, images.dtype) for size in (height, width))
         return _times(_times(images, rows, 2), columns, 3)
     even = F.pad(images, (0, width % 2, 0, height % 2), mode="replicate")

@@ -260,8 +260,8 @@ def _noise_sigma(level: ReferenceLevel, residual: Tensor) -> Tensor:
     plain = values.abs().median(1, keepdim=True).values / 0.6745
     if level.halvings:
         return plain.view(-1, 1, 1, 1)
-    # Multiples of the golden ratio fill the interval evenly, the same way every time.
-    evenly = (torch.arange(values.shape[1], device=values.device) * GOLDEN).remainder(1) - 0.5
+    # Multiples of the golden ratio fill the interval evenly, every time alike, and as whole numbers at any length.
+    evenly = (torch.arange(values.shape[1], device=values.device) * GOLDEN).remainder(2**16) / 2**16 - 0.5
     spread = (values + evenly * (math.sqrt(12) * rounding)).abs().median(1, keepdim=True).values / 0.6745
     between = (spread.square() - rounding.square()).clamp(min=0).sqrt()
     return torch.where(plain > NOISY * rounding, between, plain).view(-1, 1, 1, 1)
@@ -269,7 +269,8 @@ def _noise_sigma(level: ReferenceLevel, residual: Tensor) -> Tensor:
 
 NOISY = 3.0
 """Noise in parts of that of rounding from which on steps of 8 bits are looked between: less is rounding itself."""
-GOLDEN = (math.sqrt(5) - 1) / 2
+GOLDEN = 40503
+"""2^16 divided by the golden ratio."""
 
 
 def _inconsistency(steps: Tensor, variance: Tensor) -> Tensor:

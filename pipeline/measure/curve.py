@@ -50,7 +50,7 @@ SHORT_FRAMES, FLOOR_FRAMES, FEWEST_FRAMES = 16, 5, 3
 WORK_WIDTH_PX = 384
 """Faces wider than this are measured on a picture reduced by a whole factor: the curve needs GRID cells, not pixels."""
 AT_ONCE_PIXELS = 2**16
-"""Of the pictures that the estimator is given together. Small ones take less time so, 40 x 40 px a third of it, and a
+"""Of the pictures that the estimator is given together. Small ones take less time so, of 40 x 40 px under half, and a
 cancelled run stops as soon as with one of 256 x 256 px."""
 MARGIN = 0.25
 """Surroundings of the face box that the estimator sees, as a part of the box's larger side."""
