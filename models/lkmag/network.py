@@ -23,6 +23,7 @@ from .prior import (
     ReferenceLevel,
     Unexplained,
     by_windows,
+    changed_by,
     coefficients_of,
     pyramid,
     reference_level,
@@ -31,6 +32,7 @@ from .prior import (
     weigh,
 )
 from .refiner import Refiner, Warps
+from .strength import fitted
 from .weigher import WindowWeigher
 
 STEPS = (3, 2, 2, 3)
@@ -207,7 +209,14 @@ class LKMag(nn.Module):
         estimate = Estimate.joined(found)
         displacement = estimate.displacement
         if proposals:
-            displacement = judged(Proposal.joined(proposals), level, left.blocks.sure)
+            proposal = Proposal.joined(proposals)
+            displacement = judged(proposal, level, left.blocks.sure)
+            if finest:
+                seen = left.moments + changed_by(level, now.displacement)
+                noise = left.noise**2 * left.blocks.times[:, -1:]
+                fit = fitted(displacement, level, seen, noise, proposal.error)
+                # Beside a codec's noise least squares would give strength to what the codec shows.
+                displacement = torch.lerp(fit, displacement, left.blocks.sure)
         return replace(estimate, displacement=smoothed(displacement))
 
     def render(

@@ -231,6 +231,12 @@ def moments_of(level: ReferenceLevel, residual: Tensor) -> Tensor:
     return torch.stack([(level.gradient_x * residual).sum(1), (level.gradient_y * residual).sum(1)], 1)
 
 
+def changed_by(level: ReferenceLevel, motion: Tensor) -> Tensor:
+    """`moments_of` what a motion ``(N, 2, h, w)`` in px changes."""
+    (xx, xy, yy), (x, y) = level.products.unbind(1), motion.unbind(1)
+    return torch.stack([xx * x + xy * y, xy * x + yy * y], 1)
+
+
 def _twiced(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
     """Step of window ``k``, and the same window's on what that step leaves.
 
@@ -238,9 +244,7 @@ def _twiced(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
     sigma 4.8 px. Used twice, by a thirtieth, and what noise adds grows less than in a window as small as that takes.
     """
     step = window_step(level, k, moments)
-    (xx, xy, yy), (x, y) = level.products.unbind(1), step.unbind(1)
-    left = moments - torch.stack([xx * x + xy * y, xy * x + yy * y], 1)
-    return step + window_step(level, k, left)
+    return step + window_step(level, k, moments - changed_by(level, step))
 
 
 def window_step(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:

@@ -102,7 +102,9 @@ def test_batches_and_single_frames_agree():
     assert torch.allclose(magnifier.run(state, frames), alone, atol=1e-5)
 
 
-def test_untrained_networks_leave_the_prior_as_it_is():
+def test_untrained_networks_leave_the_prior_as_it_is(monkeypatch):
+    """The strength that is asked of the pictures after them is no network's, and is left out here."""
+    monkeypatch.setattr("magplus.models.lkmag.network.fitted", lambda displacement, *_: displacement)
     still, moved, _ = pair(FIELD, noise=0.01)
     prior, full = arch.prior(), LKMag(weigher=WindowWeigher(width=8), refiner=Refiner(width=8))
     expected = prior.run(prior.prepare(still, 4.0), moved)
