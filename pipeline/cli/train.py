@@ -51,6 +51,13 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
     parser.add_argument(
         "--seed", type=int, metavar="N", help=f"of a new training: its scenes and first weights ({usual.seed})"
     )
+    parser.add_argument("--start", metavar="FILE", help="weights that a new training begins with, of the same network")
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        metavar="R",
+        help=f"of a new training ({usual.learning_rate:g}); less for --start",
+    )
     parser.add_argument("--out", metavar="FILE.safetensors", help="write the weights so far")
     parser.add_argument("--plot", metavar="FILE.png", help="draw the course of the validation")
     parser.add_argument("--overwrite", action="store_true", help="replace --out and --plot if they exist")
@@ -92,9 +99,16 @@ def train_command(arguments: argparse.Namespace) -> None:
 def _trainer(arguments: argparse.Namespace) -> AnyTrainer:
     path = Path(arguments.checkpoint)
     _, trainer, recipe = KINDS[arguments.what]
+    new = {"seed": arguments.seed, "start": arguments.start, "learning_rate": arguments.learning_rate}
     if path.is_file():
-        if arguments.seed is not None:
-            raise MagPlusError(f"{path} has its seed already. Give --seed only for a new training.")
+        given = [f"--{name.replace('_', '-')}" for name, value in new.items() if value is not None]
+        if given:
+            raise MagPlusError(f"{path} has begun already. Give {' and '.join(given)} only for a new training.")
         return trainer.load(path, steps=arguments.steps)
     usual = recipe()
-    return trainer(recipe(steps=arguments.steps or usual.steps, seed=arguments.seed or usual.seed))
+    wanted = recipe(
+        steps=arguments.steps or usual.steps,
+        seed=arguments.seed or usual.seed,
+        learning_rate=arguments.learning_rate or usual.learning_rate,
+    )
+    return trainer.begun_with(wanted, Path(arguments.start)) if arguments.start else trainer(wanted)

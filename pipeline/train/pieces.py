@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ...models.checkpoint import write_safetensors, write_state
+from ...models.checkpoint import load_strictly, read_checkpoint, write_safetensors, write_state
 from ...models.errors import MagPlusError
 from ..log import log
 
@@ -34,6 +34,8 @@ class PieceRecipe:
     average: float = 0.995
     """Decay of the running mean of the weights that is kept in the end."""
     validate_every: int = 200
+    start: str = ""
+    """sha256 of the weights that it began with; none where it began at rest."""
 
 
 R = TypeVar("R", bound=PieceRecipe)
@@ -75,6 +77,15 @@ class PieceTrainer(ABC, Generic[R, N, B]):
     @abstractmethod
     def score(self, network: N) -> Any:
         """A dataclass of numbers that can be printed: how good the network is on what training never sees."""
+
+    @classmethod
+    def begun_with(cls, recipe: R, weights: Path) -> Any:
+        """A new training whose first step begins with the weights of a file."""
+        given = read_checkpoint(weights)
+        trainer = cls(replace(recipe, start=given.sha256))
+        for network in (trainer.network, trainer.average):
+            load_strictly(network, given.tensors, what=cls.architecture)
+        return trainer
 
     @property
     def finished(self) -> bool:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from magplus.models.lkmag.prior import changed_by, reference_level
+from magplus.models.lkmag.level import reference_level
 from magplus.models.lkmag.strength import CLEAR, fitted
 
 SIZE = 96
@@ -10,10 +10,10 @@ NOISE = 1e-4
 
 
 @pytest.fixture(scope="module")
-def level():
+def slopes():
     picture = 0.1 * torch.randn(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     small = torch.full((1, 1, 1, 1), 1e-6)
-    return reference_level(picture, damping=1e-6, least_noise=small)
+    return reference_level(picture, damping=1e-6, least_noise=small).slopes(small)
 
 
 def push(strength):
@@ -22,32 +22,32 @@ def push(strength):
     return strength * torch.stack([bump, -0.5 * bump])[None]
 
 
-def refit(level, found, true, *, error=1.0, noise=NOISE):
-    seen = changed_by(level, true)
-    return fitted(found, level, seen, torch.full((1, 1, 1, 1), noise), torch.full((1, 1, SIZE, SIZE), error))
+def refit(slopes, found, true, *, error=1.0, noise=NOISE):
+    seen = slopes.windows.changed_by(true)
+    return fitted(found, slopes, seen, torch.full((1, 1, 1, 1), noise), torch.full((1, 1, SIZE, SIZE), error))
 
 
 @pytest.mark.parametrize("flattened", [0.8, 1.0, 1.25])
-def test_a_flattened_motion_gets_its_strength_back(level, flattened):
+def test_a_flattened_motion_gets_its_strength_back(slopes, flattened):
     true = push(0.5)
-    assert torch.allclose(refit(level, flattened * true, true), true, atol=0.01)
+    assert torch.allclose(refit(slopes, flattened * true, true), true, atol=0.01)
 
 
-def test_two_motions_far_apart_have_strengths_of_their_own(level):
+def test_two_motions_far_apart_have_strengths_of_their_own(slopes):
     left, right = push(0.5).roll(-40, 3), push(0.5).roll(40, 3)
-    found = refit(level, 0.8 * left + right, left + right)
+    found = refit(slopes, 0.8 * left + right, left + right)
     assert torch.allclose(found, left + right, atol=0.04)
 
 
-def test_nothing_is_asked_of_noise(level):
+def test_nothing_is_asked_of_noise(slopes):
     """What a motion changes is a hundredth of what would be clear."""
     true = push(0.5)
-    power = float((true * changed_by(level, true)).sum())
-    found = refit(level, 0.8 * true, true, noise=100 * power / CLEAR)
+    power = float((true * slopes.windows.changed_by(true)).sum())
+    found = refit(slopes, 0.8 * true, true, noise=100 * power / CLEAR)
     assert torch.allclose(found, 0.8 * true, atol=0.005)
 
 
-def test_what_is_sure_stays_as_it_is(level):
+def test_what_is_sure_stays_as_it_is(slopes):
     true = push(0.5)
-    assert torch.allclose(refit(level, 0.8 * true, true, error=0.0), 0.8 * true)
-    assert not refit(level, 0 * true, true).any(), "no motion has no strength"
+    assert torch.allclose(refit(slopes, 0.8 * true, true, error=0.0), 0.8 * true)
+    assert not refit(slopes, 0 * true, true).any(), "no motion has no strength"
