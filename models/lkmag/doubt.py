@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..filters import wide_blur
 from .bands import Planes
-from .level import AROUND_PX, Slopes
+from .prior import AROUND_PX, ReferenceLevel
 
 DOUBT_PX = 8.0
 """Sigma of the window in which a displacement is told from noise: single pixels cannot be. On still pictures with noise
@@ -23,9 +23,6 @@ level, finest first. Noise alone shows 0.5 to 1. What is taken on a coarse level
 is less."""
 NOISE_STEEPNESS = 8
 """Power of that ratio with which the part that is taken for noise falls."""
-
-CAUTION = 2.0
-"""Times as much or as little that a network may take for noise."""
 
 DOUBT_POWER = (4.0, 4.0, 2.0, 2.0)
 """The same in parts of its expected squared error, of which the network may take one half."""
@@ -54,19 +51,17 @@ class Proposal(Planes):
     """By which part to enlarge, or below 0 to shrink it, in [-1, 1]."""
     correction: Tensor
     """To be added, ``(N, 2, h, w)`` in px."""
-    caution: Tensor
-    """How much more than usual it takes not to be noise, or below 0 how much less, in [-1, 1]."""
 
 
-def judged(proposal: Proposal, slopes: Slopes, codec: Tensor) -> Tensor:
+def judged(proposal: Proposal, level: ReferenceLevel, codec: Tensor) -> Tensor:
     """The displacement ``(N, 2, h, w)`` without what noise explains, and with as much of the network's wish as is free.
 
     ``codec`` tells how surely all that no motion explains is a codec's noise, ``(N, 1, 1, 1)`` in [0, 1].
     """
     power, variance, error = powers(proposal.displacement.detach(), proposal.variance, proposal.error)
-    noise, doubt, lift = liberties(power, variance * CAUTION**proposal.caution, error, slopes.halvings)
+    noise, doubt, lift = liberties(power, variance, error, level.halvings)
     if codec.any():
-        noise = torch.lerp(noise, weak_beside_codec(power, slopes), codec)
+        noise = torch.lerp(noise, weak_beside_codec(power, level), codec)
     gain = (1 - noise) * (1 + torch.where(proposal.wish < 0, doubt, lift) * proposal.wish)
     return gain * proposal.displacement + proposal.correction
 
@@ -89,7 +84,7 @@ def liberties(power: Tensor, variance: Tensor, error: Tensor, halvings: int) -> 
     )
 
 
-def weak_beside_codec(power: Tensor, slopes: Slopes) -> Tensor:
+def weak_beside_codec(power: Tensor, level: ReferenceLevel) -> Tensor:
     """Which part of a displacement of this squared length is a codec's noise, ``(N, 1, h, w)`` in [0, 1].
 
     What a codec leaves is neither white nor stationary, so that no variance tells it, and flat places make large
@@ -98,11 +93,11 @@ def weak_beside_codec(power: Tensor, slopes: Slopes) -> Tensor:
     exponents 1.9 for texture and 0.92 for that squared length, here 2 and 1; neither the noise, nor copied blocks, nor
     the displacement itself lower its error further.
     """
-    trusted = wide_blur(slopes.texture * power, AROUND_PX) / slopes.texture_around
-    strength = slopes.texture * trusted.clamp(min=LEAST_POWER)
+    trusted = wide_blur(level.texture * power, AROUND_PX) / level.texture_around
+    strength = level.texture * trusted.clamp(min=LEAST_POWER)
     return CODEC_TEXTURE**2 / (strength + CODEC_TEXTURE**2)
 
 
 def _below(ratio: Tensor, steepness: int) -> Tensor:
     """1 far below a ratio of 1, one half at 1, 0 far above."""
-    return torch.sigmoid(-steepness * ratio.log())
+    return 1 / (1 + ratio**steepness)

@@ -17,11 +17,20 @@ from ..sampling import invert, pixel_grid, sample_linear, sample_spline, spline_
 from .bands import HALO, bands
 from .blocks import SAMPLED
 from .doubt import Proposal, judged
-from .level import ReferenceLevel, Slopes, coefficients_of, pyramid, reference_level, rounding_noise
 from .light import light_between
-from .prior import Estimate, Unexplained, by_windows, unexplained, weigh
+from .prior import (
+    Estimate,
+    ReferenceLevel,
+    Unexplained,
+    by_windows,
+    coefficients_of,
+    pyramid,
+    reference_level,
+    rounding_noise,
+    unexplained,
+    weigh,
+)
 from .refiner import Refiner, Warps
-from .strength import fitted
 from .weigher import WindowWeigher
 
 STEPS = (3, 2, 2, 3)
@@ -173,37 +182,32 @@ class LKMag(nn.Module):
         grid = pixel_grid(*level.image.shape[-2:], like=now.displacement)
         for step in reversed(range(STEPS[level.halvings])):
             with torch.no_grad():
-                slopes, left = unexplained(level, coefficients, grid, now, settled=not step)
-            now = self._step(slopes, left, now, aside, last=not step)
+                left = unexplained(level, coefficients, grid, now, settled=not step)
+            now = self._step(level, left, now, aside, last=not step)
         return now
 
     def _step(
-        self, slopes: Slopes, left: Unexplained, now: Estimate, aside: list[Tensor] | None, *, last: bool
+        self, level: ReferenceLevel, left: Unexplained, now: Estimate, aside: list[Tensor] | None, *, last: bool
     ) -> Estimate:
         """The next estimate; a level's last one by the network, and without what noise explains."""
         weigher = self.weigher if last else None
-        finest = last and not slopes.halvings
+        finest = last and not level.halvings
         found, plain, proposals = [], [], []
-        for rows, kept in bands(*left.residual.shape[-2:]):
+        for rows, kept in bands(*level.image.shape[-2:]):
             near = now.at(rows)
             with torch.no_grad():
-                evidence = weigh(slopes.windows.at(rows), left.rows(rows), near)
+                evidence = weigh(level.rows(rows), left.rows(rows), near)
             found.append(by_windows(evidence, near, may_stay=self.may_stay or not finest).at(kept))
             if finest and aside is not None:
                 plain.append(by_windows(evidence, near, may_stay=False).at(kept))
             if weigher is not None:
-                proposals.append(weigher(evidence, near).at(kept))
+                proposals.append(weigher(evidence, near.displacement).at(kept))
         if finest and aside is not None:
             aside.append(smoothed(Estimate.joined(plain).displacement))
         estimate = Estimate.joined(found)
         displacement = estimate.displacement
         if proposals:
-            proposal = Proposal.joined(proposals)
-            displacement = judged(proposal, slopes, left.blocks.sure)
-        if proposals and finest:
-            seen = left.moments + slopes.windows.changed_by(now.displacement)
-            noise = left.noise**2 * left.blocks.times[:, -1:]
-            displacement = fitted(displacement, slopes, seen, noise, proposal.error)
+            displacement = judged(Proposal.joined(proposals), level, left.blocks.sure)
         return replace(estimate, displacement=smoothed(displacement))
 
     def render(

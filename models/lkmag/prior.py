@@ -1,20 +1,81 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lucas-Kanade displacement with several window sizes: the closed-form heart of the magnifier."""
+"""Lucas-Kanade displacement with several window sizes: the closed-form heart of the magnifier.
+
+Inverse-compositional form (Baker and Matthews, 2004): gradients come from the reference alone, so that pyramid,
+gradients and structure tensors are computed once per clip, and repeated steps converge to zero residual instead of
+carrying the bias that noisy gradients put into a single step.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from ..filters import wide_blur
-from ..sampling import sample_spline
+from ..filters import halve, wide_blur
+from ..sampling import sample_spline, spline_coefficients, spline_gradient
 from .bands import Planes
-from .blocks import SAMPLED, Blocks, noise_in_blocks
-from .level import MIDDLE, WINDOWS_PX, ReferenceLevel, Slopes, Windows
+from .blocks import SAMPLED, WINDOW_PX, Blocks, noise_in_blocks, pixels_of
 from .light import light_between
+
+WINDOWS_PX = (1.2, 2.4, 4.8, 9.6)
+"""Window sigmas at every pyramid level, in that level's px."""
+
+TWICED = 11 / 6
+"""Noise variance of a Gaussian window that is used twice (Tukey's twicing), in parts of that of one use: in two
+dimensions 4 - 4 * 2 / 3 + 1 / 2."""
+
+BLOCKS_WINDOW = WINDOWS_PX.index(WINDOW_PX)
+"""The window whose step is taken off before noise in blocks is looked for."""
+
+AROUND_PX = 64.0
+"""Sigma of the window in which textured places tell how long motion is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReferenceLevel:
+    """What one pyramid level of the reference contributes; K windows. B is 1, or one reference for every frame."""
+
+    image: Tensor
+    gradient_x: Tensor
+    gradient_y: Tensor
+    products: Tensor
+    """Of both gradients, summed over colours, ``(B, 3, h, w)``: xx, xy, yy."""
+    inverse: Tensor
+    """Damped inverse structure tensor per window, ``(B, K, 3, h, w)``: xx, xy, yy."""
+    eigenvalues: Tensor
+    """Of each window's structure tensor, ``(B, K, 2, h, w)``."""
+    halvings: int
+    """How often the picture was halved: 0 on the finest level."""
+    least_noise: Tensor
+    """Sigma, ``(B, 1, 1, 1)``."""
+
+    def rows(self, kept: slice) -> ReferenceLevel:
+        """A band of the level."""
+        return ReferenceLevel(
+            image=self.image[..., kept, :],
+            gradient_x=self.gradient_x[..., kept, :],
+            gradient_y=self.gradient_y[..., kept, :],
+            products=self.products[..., kept, :],
+            inverse=self.inverse[..., kept, :],
+            eigenvalues=self.eigenvalues[..., kept, :],
+            halvings=self.halvings,
+            least_noise=self.least_noise,
+        )
+
+    @cached_property
+    def texture(self) -> Tensor:
+        """Square of the smallest eigenvalue in the window of `BLOCKS_WINDOW`, ``(B, 1, h, w)``."""
+        return self.eigenvalues[:, BLOCKS_WINDOW, 1:].square()
+
+    @cached_property
+    def texture_around(self) -> Tensor:
+        """Its mean in a window of `AROUND_PX`."""
+        return wide_blur(self.texture, AROUND_PX)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +92,66 @@ class Evidence:
     """Reference minus warped frame, ``(N, 3, h, w)``."""
     noise: Tensor
     """Image noise sigma per frame, ``(N, 1, 1, 1)``."""
+
+
+def rounding_noise(pictures: Tensor) -> Tensor:
+    """Least noise sigma to assume beside references ``(B, 3, H, W)``: the rounding of 8 bits where it shows, else 1e-4.
+
+    Measured noise alone would be zero where two rounded frames agree to the last bit, and every window infinitely sure
+    of a motion that rounding has swallowed.
+    """
+    levels = (pictures * 255).flatten(1)
+    eight_bit = (levels - levels.round()).abs().amax(1) < 1e-3
+    return torch.where(eight_bit, 1 / 255 / math.sqrt(12), 1e-4).to(pictures).view(-1, 1, 1, 1)
+
+
+def pyramid(images: Tensor, levels: int) -> list[Tensor]:
+    """Finest level first; stops early where the next one would be under 12 px."""
+    out = [images]
+    while len(out) < levels and min(out[-1].shape[-2:]) >= 24:
+        out.append(halve(out[-1]))
+    return out
+
+
+def reference_level(image: Tensor, *, damping: float, least_noise: Tensor, halvings: int = 0) -> ReferenceLevel:
+    """Gradients, structure tensors and their inverses of one level ``(B, 3, h, w)``."""
+    gx, gy = spline_gradient(image, 3), spline_gradient(image, 2)
+    products = torch.cat([(gx * gx).sum(1, True), (gx * gy).sum(1, True), (gy * gy).sum(1, True)], 1)
+    tensors = torch.stack([wide_blur(products, sigma) for sigma in WINDOWS_PX], 1)
+    xx, xy, yy = tensors[:, :, 0] + damping, tensors[:, :, 1], tensors[:, :, 2] + damping
+    mean, apart = (xx + yy) / 2, (((xx - yy) / 2).square() + xy * xy).sqrt()
+    return ReferenceLevel(
+        image=image,
+        gradient_x=gx,
+        gradient_y=gy,
+        products=products,
+        inverse=torch.stack([yy, -xy, xx], 2) / (xx * yy - xy * xy)[:, :, None],
+        eigenvalues=torch.stack([mean + apart, (mean - apart).clamp(min=damping)], 2),
+        halvings=halvings,
+        least_noise=least_noise,
+    )
+
+
+def _variance(level: ReferenceLevel, noise: Tensor) -> Tensor:
+    """Variance of each window's displacement for unit image noise, ``(N, K, h, w)`` in px^2.
+
+    Of the reference's slopes those that noise explains say nothing: in flat parts all of them, and a window that took
+    them for texture would be sure of what it makes up.
+    """
+    pixels = noise.new_tensor([pixels_of(sigma) for sigma in WINDOWS_PX]).view(-1, 1, 1)
+    white = level.halvings == 0
+    correlation = 1.0 if white else 4 * math.pi / 3 * (1 - 4.0**-level.halvings)
+    # Two pictures make the noise of a residual, one that of the slopes.
+    made_up = 3 * (SLOPE_NOISE if white else SLOPE_NOISE_HALVED) * torch.maximum(noise**2 / 2, level.least_noise**2)
+    least = made_up * (0.5 * correlation / pixels).sqrt() + LEAST_SLOPE
+    real = torch.maximum(level.eigenvalues - made_up[:, :, None], least[:, :, None])
+    return (level.eigenvalues / real.square()).sum(2) * (TWICED * correlation / pixels)
+
+
+SLOPE_NOISE, SLOPE_NOISE_HALVED = 1.39, 1.03
+"""Squared slope that white noise of unit variance has in a cubic spline, and that it has after one or more halvings, by
+its spectrum. There it is correlated, too: windows lose so much less of it, pi at first and 4 pi / 3 in the end."""
+LEAST_SLOPE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +171,7 @@ class Unexplained:
     residual: Tensor
     """``(N, 3, h, w)``, in the light of the reference."""
     moments: Tensor
-    """`Slopes.moments` of the residual."""
+    """`moments_of` the residual."""
     noise: Tensor
     """Sigma per frame, ``(N, 1, 1, 1)``."""
     blocks: Blocks
@@ -71,44 +192,62 @@ def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Ten
     Taking no step competes with the same rules: where a finer level has too little texture to say anything, the
     estimate of the coarser one stands.
     """
-    slopes, left = unexplained(level, frame_coefficients, grid, now, settled=True)
-    return weigh(slopes.windows, left, now)
+    return weigh(level, unexplained(level, frame_coefficients, grid, now, settled=True), now)
 
 
 def unexplained(
     level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate, *, settled: bool
-) -> tuple[Slopes, Unexplained]:
-    """What the present estimate leaves of a frame, and the slopes to explain it by, as far as they exceed that noise.
-
-    ``settled`` in a level's last step, when motion has been found. The slopes are others in every step: motion that is
-    still to be found looks like noise.
-    """
+) -> Unexplained:
+    """What the present estimate leaves of a frame; ``settled`` in a level's last step, when motion has been found."""
     warped = sample_spline(frame_coefficients, grid + now.displacement)
     residual = level.image + light_between(level.image, warped).on(level.image) - warped
     noise = torch.maximum(_noise_sigma(level, residual), level.least_noise)
-    slopes = level.slopes(noise.square())
-    moments = slopes.moments(residual)
-    step = slopes.windows.step(MIDDLE, moments)
-    left = residual - slopes.x * step[:, :1] - slopes.y * step[:, 1:]
+    moments = moments_of(level, residual)
+    step = window_step(level, BLOCKS_WINDOW, moments)
+    left = residual - level.gradient_x * step[:, :1] - level.gradient_y * step[:, 1:]
     blocks = noise_in_blocks(left.detach(), WINDOWS_PX, halvings=level.halvings, settled=settled)
-    return slopes, Unexplained(residual=residual, moments=moments, noise=noise, blocks=blocks)
+    return Unexplained(residual=residual, moments=moments, noise=noise, blocks=blocks)
 
 
-def weigh(windows: Windows, found: Unexplained, now: Estimate) -> Evidence:
+def weigh(level: ReferenceLevel, found: Unexplained, now: Estimate) -> Evidence:
     """The evidence in a residual; all may be the same band of their pictures."""
-    steps = [windows.twiced(k, found.moments) for k in range(len(WINDOWS_PX))]
+    steps = [_twiced(level, k, found.moments) for k in range(len(WINDOWS_PX))]
     steps.append(torch.zeros_like(steps[0]))
     local = wide_blur(found.residual.square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
-    variance = windows.variance * torch.maximum(local, found.noise**2) * found.blocks.times
+    variance = _variance(level, found.noise) * torch.maximum(local, found.noise**2) * found.blocks.times
     expected = torch.cat([variance, now.error[:, None]], 1)
     stacked = torch.stack(steps, 1)
     return Evidence(
         steps=stacked,
         error=expected + _inconsistency(stacked, expected),
-        variance=torch.cat([variance * windows.gathered(), now.variance[:, None]], 1),
+        variance=torch.cat([variance, now.variance[:, None]], 1),
         residual=found.residual,
         noise=found.noise,
     )
+
+
+def moments_of(level: ReferenceLevel, residual: Tensor) -> Tensor:
+    """The reference's slopes times a residual ``(N, 3, h, w)``, summed over colours: ``(N, 2, h, w)``."""
+    return torch.stack([(level.gradient_x * residual).sum(1), (level.gradient_y * residual).sum(1)], 1)
+
+
+def _twiced(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
+    """Step of window ``k``, and the same window's on what that step leaves.
+
+    One use of a window flattens a motion whose width is near its own: a push of sigma 10 px by a fifth in a window of
+    sigma 4.8 px. Used twice, by a thirtieth, and what noise adds grows less than in a window as small as that takes.
+    """
+    step = window_step(level, k, moments)
+    (xx, xy, yy), (x, y) = level.products.unbind(1), step.unbind(1)
+    left = moments - torch.stack([xx * x + xy * y, xy * x + yy * y], 1)
+    return step + window_step(level, k, left)
+
+
+def window_step(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
+    """Lucas and Kanade's step in window ``k``, ``(N, 2, h, w)`` in px, from `moments_of` a residual."""
+    xx, xy, yy = level.inverse[:, k].unbind(1)
+    x, y = wide_blur(moments, WINDOWS_PX[k]).unbind(1)
+    return torch.stack([xx * x + xy * y, xy * x + yy * y], 1)
 
 
 def _noise_sigma(level: ReferenceLevel, residual: Tensor) -> Tensor:
@@ -153,7 +292,6 @@ RESIDUAL_PX = 4.8
 """Sigma of the window in which the unexplained residual is taken for noise, where it exceeds that of the picture."""
 
 TRUST = 2.0
-"""Power of its expected error by which a window counts for less."""
 
 NOISE_MARGIN = 5.0
 """Multiple of the expected noise variance that is not yet called a contradiction."""
@@ -176,6 +314,11 @@ def by_windows(evidence: Evidence, now: Estimate, *, may_stay: bool = True) -> E
     )
 
 
-def trust_logits(error: Tensor, trust: float | Tensor = TRUST) -> Tensor:
-    """Logits ``(N, K, h, w)`` whose softmax weights go with the inverse expected error to the power ``trust``."""
-    return -trust * (error + 1e-8).log()
+def trust_logits(error: Tensor) -> Tensor:
+    """Logits ``(N, K, h, w)`` whose softmax weights go with the inverse expected error to the power `TRUST`."""
+    return -TRUST * (error + 1e-8).log()
+
+
+def coefficients_of(levels: Sequence[Tensor]) -> list[Tensor]:
+    """Spline coefficients of every pyramid level."""
+    return [spline_coefficients(level) for level in levels]

@@ -7,10 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..filters import wide_blur
-from .doubt import DOUBT_PX, Proposal
-from .level import WINDOWS_PX
-from .prior import TRUST, Estimate, Evidence, trust_logits
+from .doubt import Proposal
+from .prior import WINDOWS_PX, Evidence, trust_logits
 
 DILATIONS = (1, 2, 4, 2, 1)
 MAX_CORRECTION_PX = 0.25
@@ -18,8 +16,8 @@ MAX_CORRECTION_PX = 0.25
 may it correct by more than the prior's own expected error."""
 
 _CHOICES = len(WINDOWS_PX) + 1
-_FEATURES = 2 * len(WINDOWS_PX) + _CHOICES + 3 + 4
-_OUTPUTS = _CHOICES + 1 + 2 + 1
+_FEATURES = 2 * len(WINDOWS_PX) + _CHOICES + 3
+_OUTPUTS = _CHOICES + 1 + 2
 
 
 class WindowWeigher(nn.Module):
@@ -43,29 +41,25 @@ class WindowWeigher(nn.Module):
             layers.append(nn.ReLU())
         self.body = nn.Sequential(*layers)
         self.head = nn.Conv2d(width, _OUTPUTS, 1)
-        self.trust = nn.Parameter(torch.tensor(TRUST))
-        """As `prior.TRUST`: what is magnified may take less from windows that know little than what is measured."""
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, evidence: Evidence, now: Estimate) -> Proposal:
-        """From the present estimate and the steps measured at it, on any pyramid level."""
-        height, width = now.displacement.shape[-2:]
-        both = torch.cat([_features(evidence), _measured(now)], 1)
-        both = F.avg_pool2d(F.pad(both, (0, width % 2, 0, height % 2), mode="replicate"), 2)
-        out = self.head(self.body(torch.cat([both[:, :-_MEASURED], _standing(both[:, -_MEASURED:])], 1)))
+    def forward(self, evidence: Evidence, displacement: Tensor) -> Proposal:
+        """From the present displacement ``(N, 2, h, w)`` and the steps measured at it, on any pyramid level."""
+        height, width = displacement.shape[-2:]
+        features = F.pad(_features(evidence), (0, width % 2, 0, height % 2), mode="replicate")
+        out = self.head(self.body(F.avg_pool2d(features, 2)))
         # align_corners=False: pixel areas, not pixel centres, coincide after halving.
         out = F.interpolate(out, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
-        weights = (trust_logits(evidence.error, self.trust) + out[:, :_CHOICES]).softmax(1)
+        weights = (trust_logits(evidence.error) + out[:, :_CHOICES]).softmax(1)
         error = (evidence.error * weights).sum(1, keepdim=True).detach()
         reach = error.sqrt().clamp(max=MAX_CORRECTION_PX)
         return Proposal(
-            displacement=now.displacement + (evidence.steps * weights[:, :, None]).sum(1),
+            displacement=displacement + (evidence.steps * weights[:, :, None]).sum(1),
             variance=(evidence.variance * weights).sum(1, keepdim=True).detach(),
             error=error,
             wish=torch.tanh(out[:, _CHOICES : _CHOICES + 1]),
-            correction=reach * torch.tanh(out[:, _CHOICES + 1 : _CHOICES + 3]),
-            caution=torch.tanh(out[:, _CHOICES + 3 :]),
+            correction=reach * torch.tanh(out[:, _CHOICES + 1 :]),
         )
 
 
@@ -82,21 +76,3 @@ def _features(evidence: Evidence) -> Tensor:
         [torch.tanh(steps / (4 * typical)), evidence.error.add(1e-8).log() / 8, strength, grey.clamp(-8, 8) / 8, noise],
         1,
     )
-
-
-_MEASURED = 5
-
-
-def _measured(now: Estimate) -> Tensor:
-    """Of what was found so far: displacement, its square, variance and expected squared error, ``(N, 5, h, w)``."""
-    found = now.displacement
-    return torch.cat([found, found.square().sum(1, True), now.variance[:, None], now.error[:, None]], 1)
-
-
-def _standing(measured: Tensor) -> Tensor:
-    """How it stands out of its noise, from means of 2 x 2 px: the displacement itself and, in the window in which noise
-    is told, the logarithms of its square in parts of variance and of error, each of order one."""
-    found, squares = measured[:, :2], measured[:, 2:]
-    power, variance, error = wide_blur(squares, DOUBT_PX / 2).clamp(min=1e-12).split(1, 1)
-    alone = torch.tanh(found / (4 * (squares[:, 1:2] + 1e-8).sqrt()))
-    return torch.cat([alone, *((power / other).log().clamp(-6, 6) / 4 for other in (variance, error))], 1)

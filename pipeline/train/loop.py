@@ -12,7 +12,7 @@ from torch import Tensor
 from ...models.lkmag.network import LKMag
 from ...models.lkmag.refiner import Refiner
 from ...models.lkmag.weigher import WindowWeigher
-from .losses import flow_loss, gain_loss, motion_loss, picture_loss, still_loss
+from .losses import flow_loss, gain_loss, motion_loss, picture_loss
 from .pieces import PieceRecipe, PieceTrainer
 from .scenes import Batch, render_batch
 from .validate import Score, validate
@@ -26,12 +26,10 @@ class Recipe(PieceRecipe):
     """Everything a run depends on besides its seed's pictures."""
 
     steps: int = 2300
-    size_px: int = 144
-    """All four pyramid levels are seen; at 72 px the coarsest was not."""
-    batch: int = 4
+    size_px: int = 72
     reuse: int = 6
     """How often a scene is shown, each time with another symmetry."""
-    chapter: int = 90
+    chapter: int = 45
     """Steps that draw from one set of scenes."""
     weigher_width: int = 40
     refiner_width: int = 48
@@ -63,7 +61,6 @@ class Trainer(PieceTrainer[Recipe, LKMag, Batch]):
         found = network.estimates(state, batch.frame, windows)
         gain = gain_loss(found[0], batch.displacement, windows[0])
         losses = {"flow": flow_loss(found, batch.displacement), "gain": 3.0 * gain}
-        losses["still"] = 2.0 * still_loss(found[0], batch.displacement)
         if self.step < self.recipe.flow_part * self.recipe.steps or network.refiner is None:
             return losses
         joint = self.step % self.recipe.joint_every == 0

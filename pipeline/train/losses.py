@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.filters import halve
-from ...models.lkmag.level import MIDDLE, reference_level, rounding_noise
+from ...models.lkmag.prior import WINDOWS_PX, moments_of, reference_level, rounding_noise, window_step
 from .scenes import Batch
 
 BORDER_PX = 4
@@ -24,6 +24,8 @@ LEAST_PX = 0.02
 PATCH_PX = 24
 LEAST_SQUARE = 1e-8
 """Squared errors below, of 80 dB, count as if they were this large."""
+PLACE_PX = 4.8
+"""Window in which places are told."""
 TEXTURE = 3e-6
 """Squared slope (per px, summed over colours) below which places cannot be told and count less and less."""
 LEAST_OFF_PX = 0.005
@@ -39,16 +41,6 @@ def flow_loss(found: Sequence[Tensor], truth: Tensor) -> Tensor:
         total = total + (error + 0.001).log().mean() / 2**index
         truth = halve(truth) / 2
     return total / sum(2.0**-k for k in range(len(found)))
-
-
-def still_loss(found: Tensor, truth: Tensor) -> Tensor:
-    """How much farther from the truth a displacement is than none at all, in parts of the motion; 0 where it is nearer.
-
-    `flow_loss` weighs by logarithms, so that one scene found to the last hundredth pays for several with motion that is
-    not there. What is shown should never be worse than what was given.
-    """
-    error, length = (_length(field, 1e-6).mean((1, 2, 3)) for field in (found - truth, truth))
-    return ((error - length) / (length + LEAST_PX / 2)).clamp(min=0, max=3).mean()
 
 
 def gain_loss(found: Tensor, truth: Tensor, windows: Tensor) -> Tensor:
@@ -84,8 +76,7 @@ def motion_loss(picture: Tensor, batch: Batch) -> Tensor:
     truth, which have no noise, where there are any.
     """
     level = reference_level(batch.truth, damping=TEXTURE, least_noise=rounding_noise(batch.truth))
-    slopes = level.slopes(batch.truth.new_zeros(1, 1, 1, 1))
-    step = slopes.windows.step(MIDDLE, slopes.moments(batch.truth - picture))
+    step = window_step(level, WINDOWS_PX.index(PLACE_PX), moments_of(level, batch.truth - picture))
     off = step[..., BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
     return (_length(off, 1e-6).clamp(max=3).mean((1, 2, 3)) + LEAST_OFF_PX).log().mean()
 

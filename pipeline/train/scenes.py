@@ -14,14 +14,11 @@ from torch import Tensor
 
 from ...models.filters import gaussian_blur
 from .motion import MAX_STRAIN, Motion, grid, random_motion, strain
-from .textures import Rng, Texture, by_sensor, random_texture
+from .textures import Rng, Texture, random_texture
 
 OVERLAP = 0.25
 """Share of scenes with a disc that moves on its own in front."""
 
-
-SENSOR, FINER = 0.35, (2, 3)
-"""Share of textures that are seen through pixels, and how many times finer than those they are."""
 
 JPEG, PREDICTED = 0.2, 0.15
 """Shares of scenes through a codec: every picture for itself, or the frame as what it adds to the reference."""
@@ -38,7 +35,7 @@ class Condition:
     output_px: float | None = None
     """Largest displacement in the truth, or in the frame for alpha below 1."""
     plain: bool = False
-    """Without JPEG, blur, change of light and a sensor's pixels."""
+    """Without JPEG, blur and change of light."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,24 +65,17 @@ def _scene(rng: Rng, size: int, wanted: Condition) -> tuple[Tensor, Tensor, Tens
     alpha = wanted.alpha if wanted.alpha is not None else _factor(rng)
     motion = _sized(rng, random_motion(rng, size), size, alpha, wanted)
     places = grid(size)
-    pictures = _pictures(_texture(rng, size, wanted), motion, alpha, places)
+    pictures = _pictures(random_texture(rng, size), motion, alpha, places)
     displacement = motion(places)
     if rng.uniform() < OVERLAP:
         front = _sized(rng, random_motion(rng, size, local=bool(rng.uniform() < 0.5)), size, alpha, wanted)
         matte = _disc(rng, size)
         covers = _pictures(matte, front, alpha, places)
-        pictures = torch.lerp(pictures, _pictures(_texture(rng, size, wanted), front, alpha, places), covers)
+        pictures = torch.lerp(pictures, _pictures(random_texture(rng, size), front, alpha, places), covers)
         displacement = torch.where(matte(places)[:, :1] > 0.5, front(places), displacement)
     square = pictures.transpose(1, 2).reshape(3, 3, size, size)
     reference, frame, truth = _degraded(rng, square, alpha, wanted)
     return reference, frame, truth, displacement.T.reshape(2, size, size), alpha
-
-
-def _texture(rng: Rng, size: int, wanted: Condition) -> Texture:
-    if wanted.plain or rng.uniform() >= SENSOR:
-        return random_texture(rng, size)
-    finer = int(rng.choice(FINER))
-    return by_sensor(random_texture(rng, finer * size), finer)
 
 
 def _factor(rng: Rng) -> float:

@@ -9,10 +9,9 @@ from magplus.models.filters import gaussian_blur
 from magplus.models.lkmag import arch
 from magplus.models.lkmag.blocks import Blocks
 from magplus.models.lkmag.doubt import liberties, powers
-from magplus.models.lkmag.level import reference_level, rounding_noise
 from magplus.models.lkmag.light import light_between
 from magplus.models.lkmag.network import LKMag
-from magplus.models.lkmag.prior import Estimate, by_windows, unexplained
+from magplus.models.lkmag.prior import Estimate, by_windows, reference_level, rounding_noise, unexplained
 from magplus.models.lkmag.refiner import Refiner
 from magplus.models.lkmag.weigher import WindowWeigher
 from magplus.models.sampling import pixel_grid, spline_coefficients
@@ -103,9 +102,7 @@ def test_batches_and_single_frames_agree():
     assert torch.allclose(magnifier.run(state, frames), alone, atol=1e-5)
 
 
-def test_untrained_networks_leave_the_prior_as_it_is(monkeypatch):
-    """The strength that is asked of the pictures after them is no network's, and is left out here."""
-    monkeypatch.setattr("magplus.models.lkmag.network.fitted", lambda displacement, *_: displacement)
+def test_untrained_networks_leave_the_prior_as_it_is():
     still, moved, _ = pair(FIELD, noise=0.01)
     prior, full = arch.prior(), LKMag(weigher=WindowWeigher(width=8), refiner=Refiner(width=8))
     expected = prior.run(prior.prepare(still, 4.0), moved)
@@ -252,8 +249,7 @@ def test_noise_in_blocks_counts_in_full_where_most_motion_is_found(block_px, lea
     level = reference_level(still, damping=1e-6, least_noise=rounding_noise(still))
     nothing = torch.zeros(1, SIZE, SIZE)
     now = Estimate(displacement=torch.zeros(1, 2, SIZE, SIZE), error=nothing, variance=nothing)
-    grid = pixel_grid(SIZE, SIZE, like=still)
-    _, found = unexplained(level, spline_coefficients(frame), grid, now, settled=True)
+    found = unexplained(level, spline_coefficients(frame), pixel_grid(SIZE, SIZE, like=still), now, settled=True)
     assert least <= found.blocks.times[0, -1] <= most
 
 
@@ -267,7 +263,7 @@ def test_noise_of_whole_levels_is_measured_between_them(sigma):
     nothing = torch.zeros(1, SIZE, SIZE)
     now = Estimate(displacement=torch.zeros(1, 2, SIZE, SIZE), error=nothing, variance=nothing)
     grid = pixel_grid(SIZE, SIZE, like=still)
-    _, found = unexplained(level, spline_coefficients(seen[1]), grid, now, settled=True)
+    found = unexplained(level, spline_coefficients(seen[1]), grid, now, settled=True)
     rounding = 1 / 255 / 12**0.5
     assert float(found.noise) == pytest.approx((2 * (sigma**2 + rounding**2)) ** 0.5, rel=0.04)
 

@@ -14,7 +14,7 @@ from magplus.pipeline.train import Condition, Recipe, Trainer, losses, render_ba
 from magplus.pipeline.train.loop import turned
 from magplus.pipeline.train.motion import MAX_STRAIN, grid, random_motion, strain
 from magplus.pipeline.train.scenes import _predicted
-from magplus.pipeline.train.textures import KINDS, by_sensor, random_texture
+from magplus.pipeline.train.textures import KINDS, random_texture
 
 SMALL = Recipe(
     steps=6, size_px=48, batch=2, chapter=2, reuse=2, weigher_width=8, refiner_width=8, flow_part=0.3, validate_every=99
@@ -82,13 +82,6 @@ def test_the_losses_are_least_for_the_truth():
     assert losses.motion_loss(batch.truth, batch) < losses.motion_loss(batch.frame, batch) - 0.5
 
 
-def test_only_what_is_worse_than_standing_still_costs_as_such():
-    truth = torch.full((1, 2, 8, 8), 0.1)
-    assert losses.still_loss(truth * 0.1, truth) == 0 and losses.still_loss(truth * 1.9, truth) == 0
-    assert losses.still_loss(truth * 3, truth) > losses.still_loss(truth * 2.5, truth) > 0
-    assert losses.still_loss(truth, 0 * truth) > 0
-
-
 def test_two_pieces_are_the_whole(tmp_path):
     whole, first = Trainer(SMALL), Trainer(SMALL)
     for trainer, steps in ((whole, 4), (first, 2)):
@@ -134,17 +127,6 @@ def test_a_training_may_begin_with_weights(tmp_path):
     assert made.metadata["recipe.start"] == begun.sha256
     assert all(torch.allclose(value, begun.tensors[name], atol=1e-9) for name, value in made.tensors.items())
     assert main([*words, *slow, "--overwrite"]) == 2, "the checkpoint has begun already"
-
-
-def test_pixels_show_the_mean_of_what_is_finer_than_they():
-    def fine(at):
-        return ((at[:, :1] + 10 * at[:, 1:]) ** 2).expand(-1, 3)
-
-    inside = torch.tensor([-1.0, 0.0, 1.0])
-    places = torch.tensor([[4.0, 7.0], [5.0, 7.5]])
-    middle = 3 * places + 1  # pixel 4 of 3 finer ones each: 12, 13, 14
-    wanted = torch.stack([fine(middle + torch.stack([x, y])) for x in inside for y in inside]).mean(0)
-    assert torch.allclose(by_sensor(fine, 3)(places), wanted)
 
 
 def test_a_training_that_is_done_says_so(tmp_path):
