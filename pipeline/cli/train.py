@@ -56,7 +56,8 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
         "--learning-rate",
         type=float,
         metavar="R",
-        help=f"of a new training ({usual.learning_rate:g}); less for --start",
+        help=f"of a new training ({usual.learning_rate:g}; generator {GeneratorRecipe().learning_rate:g}), "
+        "less for --start",
     )
     parser.add_argument("--out", metavar="FILE.safetensors", help="write the weights so far")
     parser.add_argument("--plot", metavar="FILE.png", help="draw the course of the validation")
@@ -98,6 +99,8 @@ def train_command(arguments: argparse.Namespace) -> None:
 
 def _trainer(arguments: argparse.Namespace) -> AnyTrainer:
     path = Path(arguments.checkpoint)
+    if arguments.learning_rate is not None and arguments.learning_rate <= 0:
+        raise MagPlusError(f"A learning rate of {arguments.learning_rate:g} teaches nothing. Give one above 0.")
     _, trainer, recipe = KINDS[arguments.what]
     new = {"seed": arguments.seed, "start": arguments.start, "learning_rate": arguments.learning_rate}
     if path.is_file():

@@ -112,7 +112,8 @@ class PieceTrainer(ABC, Generic[R, N, B]):
         r = self.recipe
         done = (self.step - (1 - r.settle_part) * r.steps) / (r.settle_part * r.steps)
         fall = 0.5 + 0.5 * math.cos(math.pi * min(max(done, 0.0), 1.0))
-        return (r.least_rate + (r.learning_rate - r.least_rate) * fall) * min(1.0, (self.step + 1) / self.warm_up)
+        least = min(r.least_rate, r.learning_rate)
+        return (least + (r.learning_rate - least) * fall) * min(1.0, (self.step + 1) / self.warm_up)
 
     def _follow(self) -> None:
         """The running mean takes a step after the network; what only counts is copied."""

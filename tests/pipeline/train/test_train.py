@@ -129,6 +129,21 @@ def test_a_training_may_begin_with_weights(tmp_path):
     assert main([*words, *slow, "--overwrite"]) == 2, "the checkpoint has begun already"
 
 
+@pytest.mark.parametrize("rate", ["0", "-0.5"])
+def test_a_rate_that_teaches_nothing_is_refused(tmp_path, rate):
+    assert main(["train", "--checkpoint", str(tmp_path / "state"), "--learning-rate", rate]) == 2
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize("rate", [1e-3, 1e-6])
+def test_the_rate_never_rises_after_the_start(rate):
+    trainer = Trainer(replace(SMALL, steps=100, learning_rate=rate))
+    course = []
+    for trainer.step in range(Trainer.warm_up, 101):
+        course.append(trainer._rate())
+    assert course[0] == rate and course == sorted(course, reverse=True)
+
+
 def test_a_training_that_is_done_says_so(tmp_path):
     trainer = Trainer(SMALL)
     trainer.step = SMALL.steps
