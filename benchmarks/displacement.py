@@ -22,11 +22,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
 import conftest  # noqa: E402, F401 - loads the checkout as the package
-from magnification import LINES, RELEASE_SEED, SCENES, SIZE, by_alpha, take_seed  # noqa: E402
+from development import arguments_of  # noqa: E402
+from magnification import LINES, SCENES, SIZE, by_alpha, take_seed  # noqa: E402
 from magnification_metrics import inner, mean  # noqa: E402
 from magnification_scenes import RISING, Camera, scene, seen, taken  # noqa: E402
-from magplus.models.lkmag import arch  # noqa: E402
-from magplus.models.registry import load_magnifier  # noqa: E402
 from magplus.models.sampling import sample_spline, spline_coefficients  # noqa: E402
 from magplus.pipeline.media import open_clip  # noqa: E402
 from magplus.pipeline.render import render_table  # noqa: E402
@@ -125,15 +124,8 @@ def _cells(values):
 def main():
     """Both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], help="development seeds of the scenes")
-    parser.add_argument("--weights", default="builtin", help="a file, or prior: without networks")
     parser.add_argument("--pictures", nargs="+", default=[], help="image files, best of 640 px and more")
-    wanted = parser.parse_args()
-    if RELEASE_SEED in wanted.seeds:
-        parser.error(f"{RELEASE_SEED} is the release seed; it is looked at by benchmarks/magnification.py alone")
-    torch.set_num_threads(1)
-    torch.set_grad_enabled(False)
-    network = arch.prior() if wanted.weights == "prior" else load_magnifier(wanted.weights)[0]
+    wanted, network = arguments_of(parser, [1, 2, 3])
     print(f"rendered scenes of {SIZE} x {SIZE} px, seeds {wanted.seeds}\n")
     show(on_scenes(network, wanted.seeds))
     if wanted.pictures:

@@ -27,19 +27,17 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
 import conftest  # noqa: E402, F401 - loads the checkout as the package
-from magnification import LINES, RELEASE_SEED, SCENES, SIZE, by_alpha, take_seed  # noqa: E402
+from development import arguments_of  # noqa: E402
+from magnification import LINES, SCENES, SIZE, by_alpha, take_seed  # noqa: E402
 from magnification_metrics import inner, mean, moving  # noqa: E402
-from magnification_rule import ROUND_TRIP_ALPHAS, _above_floor, floor, strength  # noqa: E402
-from magnification_scenes import Camera, _face, scene, seen  # noqa: E402
-from magplus.models.lkmag import arch  # noqa: E402
+from magnification_rule import OVER_FLOOR, ROUND_TRIP_ALPHAS, ROUND_TRIP_NOISE, above_floor, floor, strength  # noqa: E402
+from magnification_scenes import Camera, face, scene, seen  # noqa: E402
 from magplus.models.lkmag.prior import reference_level  # noqa: E402
-from magplus.models.registry import load_magnifier  # noqa: E402
 from magplus.pipeline.render import render_table  # noqa: E402
 from magplus.pipeline.train.motion import grid  # noqa: E402
 
-CELL_PX, MOTIONS, NOISE = 2, 1000, 0.01
+CELL_PX, MOTIONS, NOISE = 2, 1000, ROUND_TRIP_NOISE
 """Sides of the cells in which motion is taken to be the same, how many others are looked at, and the noise."""
-BORDER_PX = 8
 FAINT_SNR = 10.0
 
 
@@ -52,7 +50,7 @@ def times(products, vectors):
 def other_motions(size):
     """Displacements ``(M, 2, S / 2, S / 2)`` of motions as the scenes have them, mean square 1."""
     places, rng = grid(size), np.random.default_rng(0)
-    fields = torch.stack([_face(rng, size)(places).T.reshape(2, size, size) for _ in range(MOTIONS)])
+    fields = torch.stack([face(rng, size)(places).T.reshape(2, size, size) for _ in range(MOTIONS)])
     fields = F.avg_pool2d(fields, CELL_PX)
     return fields / fields.square().sum(1).mean().sqrt()
 
@@ -106,21 +104,14 @@ def scenes(seed):
         for number in numbers if alpha > 1 else ():
             yield f"alpha {alpha:g}", scene(seed, number, alpha, SIZE), take_seed(seed, number)
     for alpha in ROUND_TRIP_ALPHAS:
-        for number in islice(_above_floor(alpha, SIZE, seed), 3):
+        for number in islice(above_floor(alpha, SIZE, seed), 3):
             yield f"round trip {alpha:g}", scene(seed, number, alpha, SIZE), seed + number
 
 
 def main():
     """A row per line, and one per scene whose motion is faint."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102], help="development seeds of the scenes")
-    parser.add_argument("--weights", default="builtin", help="a file, or prior: without networks")
-    wanted = parser.parse_args()
-    if RELEASE_SEED in wanted.seeds:
-        parser.error(f"{RELEASE_SEED} is the release seed; it is looked at by benchmarks/magnification.py alone")
-    torch.set_num_threads(1)
-    torch.set_grad_enabled(False)
-    network = arch.prior() if wanted.weights == "prior" else load_magnifier(wanted.weights)[0]
+    wanted, network = arguments_of(parser, [101, 102])
     motions, found, faint = other_motions(SIZE), {}, []
     for seed in wanted.seeds:
         for line, drawn, noise_seed in scenes(seed):
@@ -129,7 +120,7 @@ def main():
             snr, over, best, ours = looked_at(network, motions, drawn, noise_seed)
             found.setdefault(line, []).append((snr, *best, *ours))
             numbers = [f"{value:.2f}" for value in (*best, *ours)]
-            if snr < FAINT_SNR and over > 3:
+            if snr < FAINT_SNR and over > OVER_FLOOR:
                 faint.append([f"seed {seed}, {line}, {drawn.name}", f"{snr:.1f}", f"{over:.1f}", *numbers])
     columns = ["best linear: error", "slope", "lkmag: error", "slope"]
     print(f"noise {NOISE}, seeds {wanted.seeds}\n")

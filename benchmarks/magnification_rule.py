@@ -89,7 +89,7 @@ def round_trip(ours, *, size: int, seed: int, scenes: int = 3) -> list[str]:
     told = []
     for alpha in ROUND_TRIP_ALPHAS:
         gains, ahead = [], []
-        for number in islice(_above_floor(alpha, size, seed), scenes):
+        for number in islice(above_floor(alpha, size, seed), scenes):
             drawn = scene(seed, number, alpha, size)
             part = metrics.MotionGain(drawn.picture, 0.0, drawn.motion / alpha)
             pairs = [_there_and_back(ours, drawn, alpha, seed + number, mirrored) for mirrored in (False, True)]
@@ -102,7 +102,7 @@ def round_trip(ours, *, size: int, seed: int, scenes: int = 3) -> list[str]:
     return told
 
 
-def _above_floor(alpha: float, size: int, seed: int) -> Iterator[int]:
+def above_floor(alpha: float, size: int, seed: int) -> Iterator[int]:
     """Numbers of the scenes whose motion the noise of a round trip does not hide: below the floor it is to shrink."""
     for number in count():
         drawn, camera = scene(seed, number, alpha, size), Camera(name="", noise=ROUND_TRIP_NOISE)

@@ -82,7 +82,7 @@ def scene(seed: int, number: int, alpha: float, size: int) -> Scene:
         _head(rng, size),
         rng.uniform(0.3, 0.7, 2) * size,
     )
-    motion = _face(rng, size)
+    motion = face(rng, size)
     size_rng = np.random.default_rng((BENCHMARK, seed, number, round(alpha * 32)))
     amount = _amount(size_rng, alpha, size)
     motion, front = (_limited(m, amount, alpha, size) for m in (motion, front))
@@ -118,7 +118,7 @@ def _matte(at: Tensor, centre: np.ndarray, radius: float) -> Tensor:
     return torch.sigmoid((radius - (at - torch.from_numpy(centre).float()).norm(dim=1, keepdim=True)) * 2)
 
 
-def _face(rng: np.random.Generator, size: int) -> Motion:
+def face(rng: np.random.Generator, size: int) -> Motion:
     """Local pushes at the places of a face, and a little drift and turn of the head."""
     count = len(PLACES)
     sigma = rng.uniform(0.03, 0.1, (count, 2)) * size

@@ -1,5 +1,6 @@
 """Loads this checkout as the package ``magplus``, whatever the folder is called and whatever is installed."""
 
+import importlib
 import importlib.util
 import sys
 from pathlib import Path
@@ -25,3 +26,11 @@ def _seeded():
 def root() -> Path:
     """Folder of the checkout under test."""
     return ROOT
+
+
+@pytest.fixture(scope="module")
+def benchmark_of(root):
+    """Imports a benchmark by its name."""
+    sys.path.insert(0, str(root / "benchmarks"))
+    yield importlib.import_module
+    sys.path.remove(str(root / "benchmarks"))

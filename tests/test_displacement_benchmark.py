@@ -12,12 +12,8 @@ from magplus.pipeline.media import ClipWriter
 
 
 @pytest.fixture(scope="module")
-def bench(root):
-    sys.path.insert(0, str(root / "benchmarks"))
-    import displacement  # noqa: PLC0415
-
-    yield displacement
-    sys.path.remove(str(root / "benchmarks"))
+def bench(benchmark_of):
+    return benchmark_of("displacement")
 
 
 def test_a_picture_moves_as_is_told(bench, tmp_path):
@@ -49,8 +45,10 @@ def test_the_scenes_know_where_the_points_of_the_reference_go(bench, number):
     assert off < 1e-3 and off < 0.03 * still
 
 
-def test_the_release_seed_is_not_looked_at(bench, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["displacement.py", "--seeds", "1", str(bench.RELEASE_SEED)])
+@pytest.mark.parametrize("name", ["displacement", "knowable"])
+def test_the_release_seed_is_not_looked_at(benchmark_of, name, monkeypatch, capsys):
+    seed = benchmark_of("magnification").RELEASE_SEED
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", "--seeds", "1", str(seed)])
     with pytest.raises(SystemExit):
-        bench.main()
+        benchmark_of(name).main()
     assert "release seed" in capsys.readouterr().err

@@ -1,7 +1,5 @@
 """The best linear estimator of the benchmark: it finds what can be known, and nothing where nothing can."""
 
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -11,12 +9,8 @@ SIZE = 48
 
 
 @pytest.fixture(scope="module")
-def bench(root):
-    sys.path.insert(0, str(root / "benchmarks"))
-    import knowable  # noqa: PLC0415
-
-    yield knowable
-    sys.path.remove(str(root / "benchmarks"))
+def bench(benchmark_of):
+    return benchmark_of("knowable")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +20,7 @@ def motions(bench):
 
 @pytest.fixture(scope="module")
 def truth(bench):
-    field = bench._face(np.random.default_rng(9), SIZE)(grid(SIZE)).T.reshape(1, 2, SIZE, SIZE)
+    field = bench.face(np.random.default_rng(9), SIZE)(grid(SIZE)).T.reshape(1, 2, SIZE, SIZE)
     small = torch.nn.functional.avg_pool2d(field, bench.CELL_PX)[0]
     return 0.2 * small / small.square().sum(0).mean().sqrt()
 

@@ -1,19 +1,14 @@
 """A slice of the benchmark and of the release rule, small enough for every run of the tests."""
 
 import math
-import sys
 
 import pytest
 import torch
 
 
 @pytest.fixture(scope="module")
-def bench(root):
-    sys.path.insert(0, str(root / "benchmarks"))
-    import magnification  # noqa: PLC0415
-
-    yield magnification
-    sys.path.remove(str(root / "benchmarks"))
+def bench(benchmark_of):
+    return benchmark_of("magnification")
 
 
 @pytest.fixture(scope="module")
