@@ -11,6 +11,7 @@ from torch import Tensor
 from ..checkpoint import load_strictly, read_checkpoint
 from .network import LKMag
 from .refiner import Refiner
+from .surveyor import Surveyor
 from .weigher import WindowWeigher
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "lkmag.safetensors"
@@ -25,13 +26,22 @@ REQUIRED_KEYS = frozenset(
 
 
 def build(tensors: Mapping[str, Tensor]) -> LKMag:
-    """The network in these tensors, frozen; widths are read from their shapes."""
+    """The network in these tensors, frozen; widths are read from their shapes. Files without a surveyor do without."""
     network = LKMag(
         weigher=WindowWeigher(width=tensors["weigher.head.weight"].shape[1]),
         refiner=Refiner(width=tensors["refiner.head.weight"].shape[1]),
+        surveyor=_surveyor(tensors),
     )
     load_strictly(network, tensors, what="lkmag")
     return freeze(network)
+
+
+def _surveyor(tensors: Mapping[str, Tensor]) -> Surveyor | None:
+    blocks = ("surveyor.down.0", "surveyor.down.1", "surveyor.down.2")
+    if any(f"{block}.second.bias" not in tensors for block in blocks):
+        return None
+    first, second, third = (len(tensors[f"{block}.second.bias"]) for block in blocks)
+    return Surveyor(widths=(first, second, third))
 
 
 def builtin() -> LKMag:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""lkmag while its two networks are trained."""
+"""lkmag while its networks are trained."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from .weigher import WindowWeigher
 
 
 class LKMagLearner:
-    """Learner (`models.contracts.Learner`). Networks that the magnifier lacks start as those that change nothing."""
+    """Learner (`models.contracts.Learner`). A weigher and a refiner that the magnifier lacks
+    start as those that change nothing; a surveyor is there only where it has one."""
 
     learning_rate = 1e-3
 
@@ -24,7 +25,8 @@ class LKMagLearner:
         self.network = LKMag(
             weigher=WindowWeigher() if weigher is None else WindowWeigher(width=weigher),
             refiner=Refiner() if refiner is None else Refiner(width=refiner),
-        )
+            surveyor=copy.deepcopy(magnifier.surveyor),
+        ).requires_grad_(True)
         self.network.load_state_dict(magnifier.state_dict(), strict=False)
 
     def magnified(self, reference: Tensor, frames: Tensor, alpha: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ from ..checks import check_picture, check_same_size
 from ..contracts import AlphaRange, Part, Surroundings
 from ..filters import double_displacement, gaussian_blur, wide_blur
 from ..sampling import invert, pixel_grid, sample_linear, sample_spline, spline_coefficients
-from .bands import HALO, bands
+from .bands import bands
 from .blocks import SAMPLED
+from .cells import CELL_PX, Cells, Settled, cells_of
 from .doubt import Proposal, judged
 from .light import light_between
 from .prior import (
@@ -31,6 +32,7 @@ from .prior import (
     weigh,
 )
 from .refiner import Refiner, Warps
+from .surveyor import Surveyor, asked
 from .weigher import WindowWeigher
 
 STEPS = (3, 2, 2, 3)
@@ -57,6 +59,11 @@ SMOOTHING_PX = 1.5
 
 ALIGNED_PX = 32
 """Parts begin at multiples of it: three times halved by the pyramid, twice more by the widest blur of a level."""
+
+AROUND_PART_PX = 96
+"""How far around a part evidence is gathered: the surveyor's neighbourhoods. With 64 px of it, as far as windows and
+the other networks reach, single pixels come out up to 9 levels of 8 bits otherwise than in the whole picture (alpha 8,
+noise 0.03)."""
 
 LEAST_PX = 288
 """Sides of a part: enough pixels to tell the noise."""
@@ -86,19 +93,25 @@ class LKState:
 class LKMag(nn.Module):
     """Magnifier with an explicit displacement (`models.contracts.DisplacementMagnifier`).
 
-    Both networks are optional: without them, or with untrained ones, this is the Lucas-Kanade prior alone. That one
-    stays where noise explains what the windows see, unless ``may_stay`` is false.
+    All networks are optional: without them, or with an untrained weigher and refiner, this is the Lucas-Kanade prior
+    alone. That one stays where noise explains what the windows see, unless ``may_stay`` is false.
     """
 
     name = "lkmag"
     alpha_range = AlphaRange(low=1 / 32, high=32)
 
     def __init__(
-        self, *, weigher: WindowWeigher | None = None, refiner: Refiner | None = None, may_stay: bool = True
+        self,
+        *,
+        weigher: WindowWeigher | None = None,
+        refiner: Refiner | None = None,
+        surveyor: Surveyor | None = None,
+        may_stay: bool = True,
     ) -> None:
         super().__init__()
         self.weigher = weigher
         self.refiner = refiner
+        self.surveyor = surveyor
         self.may_stay = may_stay
 
     def prepare(self, reference: Tensor, alpha: float | Tensor = 1.0) -> LKState:
@@ -108,7 +121,7 @@ class LKMag(nn.Module):
 
     def surroundings(self, alpha: float) -> Surroundings:
         """Windows of coarse levels and the picture's noise reach farther, but little: docs/lkmag.md has the numbers."""
-        return Surroundings(reach_px=HALO, aligned_px=ALIGNED_PX, least_px=LEAST_PX)
+        return Surroundings(reach_px=AROUND_PART_PX, aligned_px=ALIGNED_PX, least_px=LEAST_PX)
 
     def prepare_part(self, reference: Tensor, alpha: float | Tensor, part: Part) -> LKState:
         """State for a part of a reference ``(3, H, W)``; the coarse levels see all of it."""
@@ -157,6 +170,21 @@ class LKMag(nn.Module):
         Gradients reach the networks through one level at a time: every level is told its own truth in training, and the
         search of the prior, which has nothing to learn, keeps no graph.
         """
+        alone = [] if aside is None and self.surveyor is not None else aside
+        steps = self._search(state, frames, alone)
+        found = [step.after.displacement for step in steps]
+        if self.surveyor is not None and len(steps) > 1 and alone:
+            found[0] = _surveyed(self.surveyor, found[0], cells_of(steps[0], steps[1], alone[0]))
+        return found
+
+    def cells(self, state: LKState, frames: Tensor) -> Cells:
+        """What a surveyor is told. The picture must have two pyramid levels: 24 px and more."""
+        alone: list[Tensor] = []
+        steps = self._search(state, frames, alone)
+        return cells_of(steps[0], steps[1], alone[0])
+
+    def _search(self, state: LKState, frames: Tensor, aside: list[Tensor] | None) -> list[Settled]:
+        """The last step of every level, finest first."""
         if state.part is None:
             check_same_size(state.reference, frames)
         coefficients = coefficients_of(state.seen(frames.float()))
@@ -164,27 +192,28 @@ class LKMag(nn.Module):
         unknown = coarsest.new_full((len(frames), *coarsest.shape[-2:]), UNKNOWN_PX**2)
         nothing = coarsest.new_zeros(len(frames), 2, *coarsest.shape[-2:])
         now = Estimate(displacement=nothing, error=unknown, variance=unknown)
-        found = []
+        steps = []
         for index in reversed(range(len(state.levels))):
             level = state.levels[index]
             now = _finer(now, (level.image.shape[-2], level.image.shape[-1]))
-            settled = self._settle(level, coefficients[index], now, aside)
-            found.append(settled.displacement)
-            now = replace(settled, displacement=settled.displacement.detach())
+            steps.append(self._settle(level, coefficients[index], now, aside))
+            now = steps[-1].after
+            now = replace(now, displacement=now.displacement.detach())
             if state.part is not None and index == WHOLE_FROM:
                 seen = _halved(state.part, index)
                 now = now.at(seen.rows, seen.columns)
-        return found[::-1]
+        return steps[::-1]
 
     def _settle(
         self, level: ReferenceLevel, coefficients: Tensor, now: Estimate, aside: list[Tensor] | None
-    ) -> Estimate:
+    ) -> Settled:
         grid = pixel_grid(*level.image.shape[-2:], like=now.displacement)
         for step in reversed(range(STEPS[level.halvings])):
+            before = now
             with torch.no_grad():
-                left = unexplained(level, coefficients, grid, now, settled=not step)
-            now = self._step(level, left, now, aside, last=not step)
-        return now
+                left = unexplained(level, coefficients, grid, before, settled=not step)
+            now = self._step(level, left, before, aside, last=not step)
+        return Settled(level=level, before=before, left=left, after=now)
 
     def _step(
         self, level: ReferenceLevel, left: Unexplained, now: Estimate, aside: list[Tensor] | None, *, last: bool
@@ -302,6 +331,15 @@ def _finer(estimate: Estimate, size: tuple[int, int]) -> Estimate:
     squares = torch.stack([estimate.error, estimate.variance], 1)
     error, variance = (4 * F.interpolate(squares, size=size, mode="nearest")).unbind(1)
     return Estimate(displacement=double_displacement(estimate.displacement, size), error=error, variance=variance)
+
+
+def _surveyed(surveyor: Surveyor, found: Tensor, cells: Cells) -> Tensor:
+    """The displacement ``(N, 2, H, W)`` where it is clear, and what the surveyor makes of its cells elsewhere."""
+    answer = torch.cat([surveyor(cells), asked(cells)], 1)
+    # align_corners=False: areas of cells and of pixels coincide.
+    answer = F.interpolate(answer, scale_factor=CELL_PX, mode="bicubic", align_corners=False)
+    answer = answer[..., : found.shape[-2], : found.shape[-1]]
+    return torch.lerp(found, answer[:, :2], answer[:, 2:].clamp(0, 1))
 
 
 def smoothed(displacement: Tensor) -> Tensor:

@@ -14,11 +14,13 @@ from ..render import training_picture
 from ..train import Recipe, Trainer, train
 from ..train.generator import GeneratorRecipe, GeneratorTrainer
 from ..train.pieces import AnyTrainer
+from ..train.surveyor import SurveyorRecipe, SurveyorTrainer
 from .arguments import Parser
 from .console import ProgressBar
 
 KINDS: dict[str, tuple[str, Any, Any]] = {
     "magnifier": ("lkmag", Trainer, Recipe),
+    "surveyor": ("lkmag's surveyor", SurveyorTrainer, SurveyorRecipe),
     "generator": ("KeyFace", GeneratorTrainer, GeneratorRecipe),
 }
 """Name of the network, its trainer and its recipe."""
@@ -34,7 +36,8 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
         "--what",
         choices=sorted(KINDS),
         default="magnifier",
-        help="magnifier: lkmag, on rendered scenes (default); generator: KeyFace, on drawn faces",
+        help="magnifier: lkmag, on rendered scenes (default); surveyor: the part of lkmag that judges faint motion, "
+        "beside its other networks; generator: KeyFace, on drawn faces",
     )
     parser.add_argument(
         "--checkpoint", required=True, metavar="FILE", help="state of the training; goes on if it exists"
@@ -59,6 +62,9 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
         help=f"of a new training ({usual.learning_rate:g}; generator {GeneratorRecipe().learning_rate:g}), "
         "less for --start",
     )
+    parser.add_argument(
+        "--scenes", default="scenes", metavar="DIR", help="folder that keeps what a surveyor learns from (scenes)"
+    )
     parser.add_argument("--out", metavar="FILE.safetensors", help="write the weights so far")
     parser.add_argument("--plot", metavar="FILE.png", help="draw the course of the validation")
     parser.add_argument("--overwrite", action="store_true", help="replace --out and --plot if they exist")
@@ -74,6 +80,8 @@ def train_command(arguments: argparse.Namespace) -> None:
         if path is not None:
             check_free(path, overwrite=arguments.overwrite)
     trainer = _trainer(arguments)
+    if isinstance(trainer, SurveyorTrainer):
+        trainer.scenes = Path(arguments.scenes)
     if not trainer.history:
         trainer.validate()
     bar = ProgressBar()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -52,6 +53,11 @@ class Trainer(PieceTrainer[Recipe, LKMag, Batch]):
     def make(recipe: Recipe) -> LKMag:
         """Both networks at rest: they leave the prior as it is."""
         return LKMag(weigher=WindowWeigher(width=recipe.weigher_width), refiner=Refiner(width=recipe.refiner_width))
+
+    @classmethod
+    def chosen(cls, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """All but a surveyor, which is trained beside weights that stay."""
+        return {name: value for name, value in tensors.items() if not name.startswith("surveyor.")}
 
     def losses(self, batch: Batch) -> dict[str, Tensor]:
         """Displacement first, then everything."""

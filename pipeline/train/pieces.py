@@ -7,7 +7,7 @@ import copy
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -50,6 +50,8 @@ class PieceTrainer(ABC, Generic[R, N, B]):
     recipe_type: ClassVar[type[Any]]
     warm_up: ClassVar[int]
     """Steps over which the learning rate rises at the beginning."""
+    longest_gradient: ClassVar[float] = 1.0
+    """Longer gradients are shortened to this."""
 
     def __init__(self, recipe: R) -> None:
         torch.manual_seed(recipe.seed)
@@ -84,8 +86,13 @@ class PieceTrainer(ABC, Generic[R, N, B]):
         given = read_checkpoint(weights)
         trainer = cls(replace(recipe, start=given.sha256))
         for network in (trainer.network, trainer.average):
-            load_strictly(network, given.tensors, what=cls.architecture)
+            load_strictly(network, cls.chosen(given.tensors), what=cls.architecture)
         return trainer
+
+    @classmethod
+    def chosen(cls, tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Which of a file's tensors a training begins with."""
+        return tensors
 
     @property
     def finished(self) -> bool:
@@ -100,7 +107,7 @@ class PieceTrainer(ABC, Generic[R, N, B]):
         losses = self.losses(self.batch())
         self.optimiser.zero_grad(set_to_none=True)
         sum(losses.values(), torch.zeros(())).backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.longest_gradient)
         self.optimiser.step()
         self.step += 1
         self._follow()

@@ -69,7 +69,7 @@ def _scene(rng: Rng, size: int, wanted: Condition) -> tuple[Tensor, Tensor, Tens
     displacement = motion(places)
     if rng.uniform() < OVERLAP:
         front = _sized(rng, random_motion(rng, size, local=bool(rng.uniform() < 0.5)), size, alpha, wanted)
-        matte = _disc(rng, size)
+        matte = disc(rng, size)
         covers = _pictures(matte, front, alpha, places)
         pictures = torch.lerp(pictures, _pictures(random_texture(rng, size), front, alpha, places), covers)
         displacement = torch.where(matte(places)[:, :1] > 0.5, front(places), displacement)
@@ -99,7 +99,7 @@ def _pictures(texture: Texture, motion: Motion, alpha: float, places: Tensor) ->
     return texture(at).view(3, len(places), -1)
 
 
-def _disc(rng: Rng, size: int) -> Texture:
+def disc(rng: Rng, size: int) -> Texture:
     centre = torch.from_numpy(rng.uniform(0.2, 0.8, 2) * size).float()
     radius, edge = rng.uniform(0.12, 0.35) * size, rng.uniform(0.5, 2.0)
     return lambda at: torch.sigmoid((radius - (at - centre).norm(dim=1, keepdim=True)) / edge * 2).expand(-1, 3)
@@ -121,10 +121,10 @@ def _degraded(rng: Rng, clean: Tensor, alpha: float, wanted: Condition) -> tuple
     codec = 1.0 if wanted.plain else rng.uniform()
     if codec < JPEG:
         quality = int(rng.integers(60, 98))
-        seen = torch.stack([_jpeg(picture, quality) for picture in seen])
+        seen = torch.stack([jpeg(picture, quality) for picture in seen])
     elif codec < JPEG + PREDICTED:
-        still = _jpeg(seen[0], int(rng.integers(85, 99)))
-        seen = torch.stack([still, _predicted(still, seen[1], math.exp(rng.uniform(math.log(0.008), math.log(0.05))))])
+        still = jpeg(seen[0], int(rng.integers(85, 99)))
+        seen = torch.stack([still, predicted(still, seen[1], math.exp(rng.uniform(math.log(0.008), math.log(0.05))))])
     elif eight_bit:
         seen = (seen * 255).round() / 255
     return seen[0], seen[1], clean[2]
@@ -137,14 +137,14 @@ def _light(rng: Rng, clean: Tensor, alpha: float) -> Tensor:
     return clean + share * (clean * torch.from_numpy(gain).float() + offset)
 
 
-def _jpeg(picture: Tensor, quality: int) -> Tensor:
+def jpeg(picture: Tensor, quality: int) -> Tensor:
     pixels = (picture * 255).round().byte().permute(1, 2, 0).numpy()
     _, code = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     read = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
     return torch.from_numpy(read).permute(2, 0, 1).float() / 255
 
 
-def _predicted(still: Tensor, picture: Tensor, step: float) -> Tensor:
+def predicted(still: Tensor, picture: Tensor, step: float) -> Tensor:
     """The picture as a codec predicts it from another: of the difference, blocks of 8 x 8 px keep what exceeds a step.
 
     Small motion and noise vanish alike, and what is left comes in waves over a block.

@@ -87,7 +87,7 @@ def test_a_map_is_a_mask_too(pictures):
     part, whole = (joined(magnify(TensorClip(pictures), m, alpha=alpha)) for m in (magnifier, Whole()))
     assert torch.equal(part[..., alpha == 1], pictures[..., alpha == 1])
     assert (part - whole).abs().max() < LEVEL
-    assert magnifier.sizes == [(288, 288)]
+    assert magnifier.sizes == [(320, 320)]
 
 
 def test_what_moves_from_far_away_is_still_seen(pictures):
@@ -115,7 +115,7 @@ def test_masks_per_frame_share_a_part_and_a_later_beginning_changes_no_bit(pictu
     about = {"alpha": 6.0, "mask": per_frame, "grow_mask_px": 3}
     magnifier = Seen()
     whole = joined(magnify(TensorClip(frames), magnifier, **about))
-    assert set(magnifier.sizes) == {(288, 288)}
+    assert set(magnifier.sizes) == {(320, 320)}
     assert torch.equal(joined(magnify(TensorClip(frames), arch.builtin(), first=4, **about)), whole[4:])
     far = grown(masks, 3) == 0
     assert all(torch.equal(a[:, out], b[:, out]) for a, b, out in zip(whole, frames, far, strict=True))

@@ -13,7 +13,7 @@ from magplus.pipeline.cli import main
 from magplus.pipeline.train import Condition, Recipe, Trainer, losses, render_batch, train
 from magplus.pipeline.train.loop import turned
 from magplus.pipeline.train.motion import MAX_STRAIN, grid, random_motion, strain
-from magplus.pipeline.train.scenes import _predicted
+from magplus.pipeline.train.scenes import predicted
 from magplus.pipeline.train.textures import KINDS, random_texture
 
 SMALL = Recipe(
@@ -54,10 +54,10 @@ def test_a_predicted_frame_loses_what_is_small_and_keeps_the_rest():
     small, large = still.clone(), still.clone()
     small[:, 4:10, 5:9] += 0.004
     large[:, 4:10, 5:9] += 0.2
-    assert (_predicted(still, small, 0.05) - still).abs().max() <= 0.5 / 255 + 1e-6
-    kept = _predicted(still, large, 0.05) - still
+    assert (predicted(still, small, 0.05) - still).abs().max() <= 0.5 / 255 + 1e-6
+    kept = predicted(still, large, 0.05) - still
     assert kept[:, 5:9, 6:8].mean() == pytest.approx(0.2, abs=0.02) and kept[:, 16:].abs().max() <= 0.5 / 255 + 1e-6
-    assert (_predicted(still, large, 1e-4) - large).abs().max() < 1 / 255
+    assert (predicted(still, large, 1e-4) - large).abs().max() < 1 / 255
 
 
 @pytest.mark.parametrize(("turns", "mirror"), [(0, True), (1, False), (3, True)])
