@@ -7,15 +7,12 @@ picture is warped to make the truth. Training draws from other seeds, sizes and 
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import torch
-from magplus.pipeline.media import H264, ClipWriter, open_clip
+from magplus.pipeline.train.cameras import through_codec
 from magplus.pipeline.train.motion import Motion, grid, strain
 from magplus.pipeline.train.textures import random_texture
 from torch import Tensor
@@ -27,9 +24,6 @@ BENCHMARK = 0xBE9C
 PLACES = ((0.33, 0.68), (0.67, 0.68), (0.3, 0.3), (0.7, 0.3), (0.42, 0.4))
 """Mouth corners, brows, an eyelid, in parts of the picture."""
 
-
-CODEC = replace(H264, options={**H264.options, "x264-params": "asm=0"})
-"""As the pack writes it. With its assembler libx264 gives other pictures every time (its mbtree does)."""
 
 RISING = (0.2, 0.4, 0.6, 0.8)
 """Frames that a codec sees between reference and frame, in parts of the motion."""
@@ -182,12 +176,4 @@ def taken(pictures: Tensor, camera: Camera, grain: Tensor) -> Tensor:
     pictures = (pictures + camera.noise * grain).clamp(0, 1)
     if camera.eight_bit:
         pictures = (pictures * 255).round() / 255
-    return _through_codec(pictures) if camera.h264 else pictures
-
-
-def _through_codec(frames: Tensor) -> Tensor:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "clip.mp4"
-        with ClipWriter(path, rate=Fraction(25), format=CODEC) as writer:
-            writer.write(frames)
-        return torch.cat(list(open_clip(path).chunks()))
+    return through_codec(pictures) if camera.h264 else pictures

@@ -46,8 +46,8 @@ class Sums:
     """Before the last step, ``(N, 2, h, w)``."""
     noise: Tensor
     """Sigma, ``(N, 1, 1, 1)``."""
-    codec: Tensor
-    """How surely all that is left is a codec's noise, ``(N, 1, 1, 1)``."""
+    coarseness: Tensor
+    """How many times the variance that white noise gives it a wide window must expect, ``(N, 1, 1, 1)``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +66,8 @@ class Cells:
     """Mean square of what the last step was to explain, ``(N, 1, h, w)``."""
     least_noise: Tensor
     """Sigma that is assumed at least, ``(N, 1, 1, 1)``."""
+    codec: Tensor
+    """How surely all that is left is a codec's noise, ``(N, 1, 1, 1)`` in [0, 1]."""
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Cells:
         """The same with every tensor changed."""
@@ -95,6 +97,7 @@ def cells_of(fine: Settled, coarse: Settled, windows: Tensor) -> Cells:
             variance=_mean(fine.after.variance[:, None], fine.level),
             residual=_mean(fine.left.residual.square().mean(1, keepdim=True), fine.level),
             least_noise=fine.level.least_noise.expand(count, -1, -1, -1),
+            codec=fine.left.blocks.sure,
         )
 
 
@@ -106,7 +109,7 @@ def _sums(settled: Settled, count: int) -> Sums:
         moments=_mean(settled.left.moments, level) * (pixels / scale),
         displacement=_mean(settled.before.displacement, level) * scale,
         noise=settled.left.noise,
-        codec=settled.left.blocks.sure.expand(count, -1, -1, -1),
+        coarseness=settled.left.blocks.times[:, -1:],
     )
 
 

@@ -84,6 +84,14 @@ def liberties(power: Tensor, variance: Tensor, error: Tensor, halvings: int) -> 
     )
 
 
+def believed(displacement: Tensor, level: ReferenceLevel, codec: Tensor) -> Tensor:
+    """A displacement ``(N, 2, h, w)`` without what weak texture makes of a codec's noise, ``codec`` as in `judged`."""
+    if not codec.any():
+        return displacement
+    power = wide_blur(displacement.detach().square().sum(1, keepdim=True), DOUBT_PX).clamp(min=LEAST_POWER)
+    return displacement * (1 - codec * weak_beside_codec(power, level))
+
+
 def weak_beside_codec(power: Tensor, level: ReferenceLevel) -> Tensor:
     """Which part of a displacement of this squared length is a codec's noise, ``(N, 1, h, w)`` in [0, 1].
 

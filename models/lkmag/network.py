@@ -17,7 +17,7 @@ from ..sampling import invert, pixel_grid, sample_linear, sample_spline, spline_
 from .bands import bands
 from .blocks import SAMPLED
 from .cells import CELL_PX, Cells, Settled, cells_of
-from .doubt import Proposal, judged
+from .doubt import Proposal, believed, judged
 from .light import light_between
 from .prior import (
     Estimate,
@@ -32,7 +32,7 @@ from .prior import (
     weigh,
 )
 from .refiner import Refiner, Warps
-from .surveyor import Surveyor, asked
+from .surveyor import Surveyor
 from .weigher import WindowWeigher
 
 STEPS = (3, 2, 2, 3)
@@ -174,7 +174,8 @@ class LKMag(nn.Module):
         steps = self._search(state, frames, alone)
         found = [step.after.displacement for step in steps]
         if self.surveyor is not None and len(steps) > 1 and alone:
-            found[0] = _surveyed(self.surveyor, found[0], cells_of(steps[0], steps[1], alone[0]))
+            cells = cells_of(steps[0], steps[1], alone[0])
+            found[0] = believed(_surveyed(self.surveyor, found[0], cells), state.levels[0], cells.codec)
         return found
 
     def cells(self, state: LKState, frames: Tensor) -> Cells:
@@ -335,7 +336,7 @@ def _finer(estimate: Estimate, size: tuple[int, int]) -> Estimate:
 
 def _surveyed(surveyor: Surveyor, found: Tensor, cells: Cells) -> Tensor:
     """The displacement ``(N, 2, H, W)`` where it is clear, and what the surveyor makes of its cells elsewhere."""
-    answer = torch.cat([surveyor(cells), asked(cells)], 1)
+    answer = torch.cat(surveyor.answer(cells), 1)
     # align_corners=False: areas of cells and of pixels coincide.
     answer = F.interpolate(answer, scale_factor=CELL_PX, mode="bicubic", align_corners=False)
     answer = answer[..., : found.shape[-2], : found.shape[-1]]

@@ -30,9 +30,13 @@ AROUND_CELLS = 10.0
 """Sigma of the neighbourhood in which a typical motion and its error are told."""
 STEADY_CELLS = 4.0
 """Sigma of the window in which motion is compared with its noise, to tell whether the surveyor is asked at all."""
-ASKED_POWER = 300.0
+ASKED_POWER = 100.0
 """Squared displacement in parts of the variance that noise gives it, of which the surveyor is half asked. Where there
 is more, the displacement is known to the tenth of its length, and it stays."""
+
+KNOWN_PX2 = 4.0
+"""Squared error of typical windows in a neighbourhood up to which the surveyor is asked, and from twice of it on not at
+all: there nobody knows anything, and what windows offer is of any length."""
 
 ROUNDING = 2.0
 """Noise in parts of that of rounding up to which there is no other, and from one more on there is."""
@@ -41,12 +45,13 @@ LIFT = 2.0
 """Typical squared error, in parts of the typical squared motion, by which the result may be enlarged, up to twofold."""
 
 LARGEST_PX, LARGEST_VARIANCE, LARGEST_POWER = 32.0, 64.0, 1e3
-LEAST_PART = 0.05
-"""Of a slope's power that is left at least when what noise explains is taken off."""
+LEAST_PART = 0.3
+"""Of a slope's power: half of it is left where noise explains all. The bound is a smooth one, lest a hundredth of more
+or less noise change what a weak texture offers."""
 RIDGE = 1e-3
 
-_CHOICES = len(FINE_CELLS) + len(COARSE_CELLS) + len(FAITHFUL_CELLS) + 2
-_FEATURES = 5 * _CHOICES + 9
+_CHOICES = len(FINE_CELLS) + len(COARSE_CELLS) + len(FAITHFUL_CELLS) + 1
+_FEATURES = 5 * _CHOICES + 10
 _OUTPUTS = _CHOICES + 4
 
 
@@ -55,7 +60,7 @@ class Offers:
     """What K windows say of every cell, and what it is to be measured by."""
 
     displacement: Tensor
-    """``(N, K, 2, h, w)`` in px; last what the level's search and its windows alone found."""
+    """``(N, K, 2, h, w)`` in px; last what the level's search found."""
     error: Tensor
     """Expected squared error by noise, ``(N, K, h, w)`` in px^2."""
     typical_error: Tensor
@@ -78,8 +83,10 @@ def offers_of(cells: Cells) -> Offers:
     made_up = 3 * CELL_PX**2 * SLOPE_NOISE * torch.maximum(noise / 2, cells.least_noise[:, 0].square())
     made_up_coarse = 3 * CELL_PX**2 * SLOPE_NOISE_HALVED / 4 * (coarse_noise / 2) / 4
 
-    fine = [_window(cells.fine, sigma, made_up, local) for sigma in FINE_CELLS]
-    coarse = [_window(cells.coarse, s, made_up_coarse, coarse_noise * COARSE_CORRELATION) for s in COARSE_CELLS]
+    # What is left in blocks does not lose itself in a window.
+    seen, seen_coarse = local * cells.fine.coarseness[:, 0], coarse_noise * cells.coarse.coarseness[:, 0]
+    fine = [_window(cells.fine, sigma, made_up, seen) for sigma in FINE_CELLS]
+    coarse = [_window(cells.coarse, s, made_up_coarse, seen_coarse * COARSE_CORRELATION) for s in COARSE_CELLS]
     textured = cells.fine.products[:, 0] + cells.fine.products[:, 2] + 1e-12
     textured = textured / textured.mean((1, 2), keepdim=True)
     around = wide_blur(textured[:, None], AROUND_CELLS)[:, 0]
@@ -88,14 +95,14 @@ def offers_of(cells: Cells) -> Offers:
         return wide_blur((values * textured)[:, None], AROUND_CELLS)[:, 0] / around
 
     moves = typical(_power(cells.windows)) + 1e-8
-    faithful = [_faithful(cells.fine, sigma, made_up, local, moves) for sigma in FAITHFUL_CELLS]
+    faithful = [_faithful(cells.fine, sigma, made_up, seen, moves) for sigma in FAITHFUL_CELLS]
     known = cells.variance[:, 0].clamp(min=1e-10)
     displacements = [w.displacement for w in (*fine, *coarse, *faithful)]
     errors = [w.error for w in (*fine, *coarse, *faithful)]
     return Offers(
-        displacement=torch.stack([*displacements, cells.found, cells.windows], 1),
-        error=torch.stack([*errors, known, known], 1) + 1e-10,
-        typical_error=typical(errors[TYPICAL]) + 1e-10,
+        displacement=torch.stack([*displacements, cells.found], 1),
+        error=torch.stack([*errors, known], 1) + 1e-10,
+        typical_error=typical(errors[TYPICAL].clamp(min=1e-10).log()).exp(),
         typical_power=typical(_power(displacements[TYPICAL])) + 1e-10,
         texture=torch.stack([fine[0].least / 48, fine[2].least / 48, coarse[0].least / 12], 1),
         noise=noise,
@@ -156,11 +163,12 @@ def _seen(sums: Sums, sigma: float, made_up: Tensor) -> tuple[Tensor, Tensor, Te
 
 
 def _tamed(products: Tensor, made_up: Tensor) -> Tensor:
-    """Without what noise makes up of their eigenvalues, of which `LEAST_PART` stays."""
+    """Without what noise makes up of their eigenvalues; where that is nearly all, a smooth bound keeps some of them."""
     half, apart, across = _eigen(products)
 
     def real(eigenvalue: Tensor) -> Tensor:
-        return torch.maximum(eigenvalue - made_up, LEAST_PART * eigenvalue)
+        over = eigenvalue - made_up
+        return (over + (over.square() + (LEAST_PART * eigenvalue).square()).sqrt()) / 2
 
     most, least = real(half + apart), real((half - apart).clamp(min=0))
     middle, turn = (most + least) / 2, (most - least) / 2 / apart
@@ -203,11 +211,15 @@ class Surveyor(nn.Module):
         for parameter in self.head.parameters():
             nn.init.zeros_(parameter)
         # What the search found is the likeliest of all offers at first.
-        dict(self.head.named_parameters())["bias"].data[_CHOICES - 2] = 1.0
+        dict(self.head.named_parameters())["bias"].data[_CHOICES - 1] = 1.0
 
-    def forward(self, cells: Cells) -> Tensor:
-        """The displacement of every cell, ``(N, 2, h, w)`` in px."""
+    def answer(self, cells: Cells) -> tuple[Tensor, Tensor]:
+        """The displacement of every cell, ``(N, 2, h, w)`` in px, and how far it is `asked`."""
         offers = offers_of(cells)
+        return self(cells, offers), asked(cells, offers)
+
+    def forward(self, cells: Cells, offers: Offers) -> Tensor:
+        """The displacement of every cell, ``(N, 2, h, w)`` in px."""
         out = self._read(_features(offers, cells))
         logits = out[:, :_CHOICES] - 0.5 * self.trust * _in_parts(offers).clamp(1e-3, 1e3).log()
         # One more choice is to stay, a little less likely than the others at first.
@@ -234,13 +246,14 @@ class Surveyor(nn.Module):
         return self.head(self.settle(now))
 
 
-def asked(cells: Cells) -> Tensor:
-    """How far the surveyor is asked, ``(N, 1, h, w)`` in [0, 1]: not where motion clearly exceeds its noise, and not
-    beside a codec's or where there is nothing but rounding, which no variance tells."""
+def asked(cells: Cells, offers: Offers) -> Tensor:
+    """How far the surveyor is asked, ``(N, 1, h, w)`` in [0, 1]: not where motion clearly exceeds its noise, not where
+    there is nothing but rounding, which no variance tells, and not where a whole neighbourhood tells nothing."""
     power = torch.maximum(cells.found.detach().square().sum(1), cells.windows.square().sum(1))[:, None]
     power, variance = gaussian_blur(power, STEADY_CELLS), gaussian_blur(cells.variance, STEADY_CELLS) + 1e-12
     noisy = (cells.fine.noise / cells.least_noise - ROUNDING).clamp(0, 1)
-    return noisy * (1 - cells.fine.codec) / (1 + (power / (ASKED_POWER * variance)).square())
+    known = (2 - offers.typical_error[:, None] / KNOWN_PX2).clamp(0, 1)
+    return known * torch.maximum(noisy, cells.codec) / (1 + (power / (ASKED_POWER * variance)).square())
 
 
 def _in_parts(offers: Offers) -> Tensor:
@@ -268,8 +281,9 @@ def _features(offers: Offers, cells: Cells) -> Tensor:
             texture / 4,
             everywhere((noise / least).log()) / 4,
             everywhere(noise.log() + 4.6) / 4,
-            everywhere(cells.fine.codec),
-            everywhere(cells.coarse.codec),
+            everywhere(cells.codec),
+            everywhere(cells.fine.coarseness.log()) / 4,
+            everywhere(cells.coarse.coarseness.log()) / 4,
         ],
         1,
     )

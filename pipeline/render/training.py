@@ -15,6 +15,7 @@ PANELS = (
     ("dB more than untrained", ("psnr_db", "clean_psnr_db")),
     ("gain and px", ("gain", "error_px", "keypoint_px")),
     ("% of the motion", ("error_pct",)),
+    ("parts of the motion", ("error", "faint_error", "coded_error")),
 )
 LABELS = {
     "psnr_db": "PSNR",
@@ -23,6 +24,9 @@ LABELS = {
     "error_px": "magnified error, px",
     "keypoint_px": "keypoints off, px",
     "error_pct": "error of the generator's motion",
+    "error": "error",
+    "faint_error": "error of faint motion",
+    "coded_error": "error beside a codec",
 }
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from ...models.lkmag import arch
 from ...models.lkmag.cells import times
 from ...models.lkmag.network import LKMag
-from ...models.lkmag.surveyor import Surveyor, asked
+from ...models.lkmag.surveyor import Surveyor
 from .pieces import PieceRecipe, PieceTrainer
 from .surveys import Surveys, piece, turned
 
@@ -41,34 +41,46 @@ NEARER = 0.97
 class SurveyorRecipe(PieceRecipe):
     """Everything a run depends on besides its seed's draws."""
 
-    steps: int = 3000
+    steps: int = 5000
     batch: int = 16
     learning_rate: float = 2e-3
     least_rate: float = 4e-5
-    settle_part: float = 0.4
-    pieces: int = 54
+    settle_part: float = 0.7
+    pieces: int = 24
     """Sets of scenes to learn from (`surveys.PIECE` each); `FIRST_PIECES` are enough to begin with."""
     new_piece: int = 40
     """Steps after which one more is rendered."""
-    gain_weight: float = 2.5
-    still_weight: float = 5.0
-    error_weight: float = 0.15
+    gain_weight: float = 3.0
+    still_weight: float = 2.0
+    coded_still: float = 4.0
+    """Times as much beside a codec, whose noise looks most like motion."""
+    steady_weight: float = 1.0
+    """Of what changes in parts of the motion with the noise that is told."""
+    noise_jitter: float = 0.03
+    """How much more or less noise is told than was measured (sigma of its logarithm): a part of a picture tells another
+    noise than all of it."""
+    error_weight: float = 0.6
     """Of the error's logarithm where motion is not far over its floor: there it counts most not to be wrong."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SurveyorScore:
-    """Of scenes with noise that training never draws."""
+    """Of scenes that training never draws, most of them with noise."""
 
     error: float
-    """Mean end-point error in parts of the motion, geometric mean of scenes over their floor."""
+    """Mean end-point error in parts of the motion, geometric mean of scenes with noise over their floor."""
     faint_error: float
     """The same of those below."""
+    coded_error: float
+    """The same beside a codec, of scenes over their floor."""
     gain: float
-    """Slope of found on true displacement of scenes over three times their floor."""
+    """Slope of found on true displacement of scenes with noise over three times their floor."""
 
     def __str__(self) -> str:
-        return f"error {self.error:.3f}, of faint motion {self.faint_error:.3f}, gain {self.gain:.3f}"
+        return (
+            f"error {self.error:.3f}, of faint motion {self.faint_error:.3f}, beside a codec {self.coded_error:.3f}, "
+            f"gain {self.gain:.3f}"
+        )
 
 
 class SurveyorTrainer(PieceTrainer[SurveyorRecipe, LKMag, Surveys]):
@@ -98,30 +110,40 @@ class SurveyorTrainer(PieceTrainer[SurveyorRecipe, LKMag, Surveys]):
         return {**{f"surveyor.{name}": value for name, value in Surveyor().state_dict().items()}, **tensors}
 
     def losses(self, batch: Surveys) -> dict[str, Tensor]:
-        """Error, gain, and what is farther from the truth than standing still."""
-        told = judged(answered(self.network, batch), batch)
-        over, r = batch.strength / told.floor, self.recipe
+        """Error, gain, what is farther from the truth than standing still, and what hangs on the noise level."""
+        r, draw = self.recipe, self._draw()
+        found = answered(self.network, jittered(batch, r.noise_jitter, draw))
+        told = judged(found, batch)
+        over = batch.strength / told.floor
         clear = torch.sigmoid(CLEARLY * (over - CLEAR)) * (batch.strength > 0) * ~told.abrupt
         slack = 0.05 * told.floor + 2e-4
         error = ((told.error + slack) / (told.length + slack)).log()
         worse = (told.error - NEARER * told.length).clamp(min=0) / (told.length + 0.2 * told.floor + 1e-3)
         off = ((told.slope - 1).square() + 1e-3).sqrt().clamp(max=1.5)
+        with torch.no_grad():
+            other = answered(self.network, jittered(batch, r.noise_jitter, draw))
+        shaken = _mean_length(found - other, batch) / (told.length + 0.2 * told.floor + 1e-3)
         return {
             "error": (error * torch.where(over < FAR_OVER, r.error_weight, 1.0)).mean(),
-            "worse": r.still_weight * worse.clamp(max=3).mean(),
+            "worse": r.still_weight * (worse.clamp(max=3) * torch.where(batch.coded, r.coded_still, 1.0)).mean(),
             "gain": r.gain_weight * (off * clear).sum() / clear.sum().clamp(min=1),
+            "shaken": r.steady_weight * shaken.clamp(max=3).mean(),
         }
 
     def batch(self) -> Surveys:
         """Pairs drawn from all pieces so far, turned and mirrored."""
         r = self.recipe
         pool = self._up_to(min(r.pieces, FIRST_PIECES + self.step // r.new_piece))
-        draw = torch.Generator().manual_seed(r.seed * 1_000_003 + self.step)
+        draw = self._draw()
         far = pool.strength >= FAR_OVER * pool.floor.clamp(min=1e-6)
         odds = torch.where(far, FAR_OVER_ODDS, 1.0) * torch.where(pool.noisy, 1.0, OTHERS_ODDS)
         index = torch.multinomial(odds, r.batch, generator=draw)
         turns, mirror = int(torch.randint(4, (), generator=draw)), bool(torch.randint(2, (), generator=draw))
         return turned(pool[index], turns, mirror)
+
+    def _draw(self) -> torch.Generator:
+        """Of this step."""
+        return torch.Generator().manual_seed(self.recipe.seed * 1_000_003 + self.step)
 
     def _up_to(self, pieces: int) -> Surveys:
         while self._pieces < pieces:
@@ -133,6 +155,18 @@ class SurveyorTrainer(PieceTrainer[SurveyorRecipe, LKMag, Surveys]):
     def score(self, network: LKMag) -> SurveyorScore:
         """On the development scenes."""
         return validate(network, Surveys.joined([piece(self.scenes, number) for number in VALIDATION]))
+
+
+def jittered(surveys: Surveys, sigma: float, draw: torch.Generator) -> Surveys:
+    """The same with another noise told on each level, but no less than is assumed at least."""
+
+    def told(noise: Tensor) -> Tensor:
+        return noise * (sigma * torch.randn(noise.shape, generator=draw)).exp()
+
+    cells = surveys.cells
+    fine = replace(cells.fine, noise=torch.maximum(told(cells.fine.noise), cells.least_noise))
+    coarse = replace(cells.coarse, noise=told(cells.coarse.noise))
+    return replace(surveys, cells=replace(cells, fine=fine, coarse=coarse))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,13 +188,12 @@ def answered(network: LKMag, surveys: Surveys) -> Tensor:
     """The displacement of every cell, ``(N, 2, h, w)`` in px, as the magnifier takes it."""
     if network.surveyor is None:
         return surveys.cells.found
-    return torch.lerp(surveys.cells.found, network.surveyor(surveys.cells), asked(surveys.cells))
+    return torch.lerp(surveys.cells.found, *network.surveyor.answer(surveys.cells))
 
 
 def judged(found: Tensor, surveys: Surveys) -> Told:
     """Against the truth."""
     truth = surveys.truth
-    counted = _inner(surveys.counted)[:, 0] + 1e-3
     length = truth.norm(dim=1)
     largest = length.amax((1, 2))
     moving = length > 0.1 * largest.view(-1, 1, 1)
@@ -168,16 +201,19 @@ def judged(found: Tensor, surveys: Surveys) -> Told:
     slope = (by_picture * _inner(found)).sum((1, 2, 3)) / (by_picture * _inner(truth)).sum((1, 2, 3)).clamp(min=1e-12)
     steps = [truth.diff(dim=dim).norm(dim=1).amax((1, 2)) for dim in (2, 3)]
     return Told(
-        error=(_distance(found - truth) * counted).sum((1, 2)) / counted.sum((1, 2)),
-        length=(_distance(truth) * counted).sum((1, 2)) / counted.sum((1, 2)),
+        error=_mean_length(found - truth, surveys),
+        length=_mean_length(truth, surveys),
         slope=slope,
         floor=surveys.floor.clamp(min=1e-4),
         abrupt=torch.maximum(*steps) > ABRUPT * largest,
     )
 
 
-def _distance(vectors: Tensor) -> Tensor:
-    return (_inner(vectors).square().sum(1) + 1e-10).sqrt()
+def _mean_length(vectors: Tensor, surveys: Surveys) -> Tensor:
+    """Over places that count, ``(N,)``."""
+    counted = _inner(surveys.counted)[:, 0] + 1e-3
+    lengths = (_inner(vectors).square().sum(1) + 1e-10).sqrt()
+    return (lengths * counted).sum((1, 2)) / counted.sum((1, 2))
 
 
 def _inner(values: Tensor) -> Tensor:
@@ -186,12 +222,13 @@ def _inner(values: Tensor) -> Tensor:
 
 @torch.no_grad()
 def validate(network: LKMag, surveys: Surveys) -> SurveyorScore:
-    """Of scenes with noise and motion."""
-    used = surveys[(surveys.noisy & (surveys.strength > 0)).nonzero()[:, 0]]
+    """Of scenes that move."""
+    used = surveys[(surveys.strength > 0).nonzero()[:, 0]]
     told = judged(answered(network, used), used)
     over, error = used.strength / told.floor, (told.error / told.length.clamp(min=1e-3)).log()
     return SurveyorScore(
-        error=float(error[over >= FAINT].mean().exp()),
-        faint_error=float(error[over < FAINT].mean().exp()),
-        gain=float(told.slope[(over > 3) & ~told.abrupt].mean()),
+        error=float(error[used.noisy & (over >= FAINT)].mean().exp()),
+        faint_error=float(error[used.noisy & (over < FAINT)].mean().exp()),
+        coded_error=float(error[used.coded & (over >= FAINT)].mean().exp()),
+        gain=float(told.slope[used.noisy & (over > 3) & ~told.abrupt].mean()),
     )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from ...models.lkmag import arch
 from ...models.lkmag.cells import CELL_PX, Cells, Sums
 from ...models.lkmag.network import LKMag
 from ...models.lkmag.prior import WINDOWS_PX, ReferenceLevel, reference_level
+from .cameras import taken
 from .motion import MAX_STRAIN, Motion, grid, random_motion, strain
-from .scenes import OVERLAP, disc, jpeg, predicted
+from .scenes import OVERLAP, disc
 from .textures import Rng, Texture, by_sensor, random_texture
 
 SURVEYS = (0x7EA1, 77)
@@ -33,11 +34,16 @@ PIECE, SERIES, APART = 50, 2, 10_000
 SMALL = 0.7
 """Share of scenes with motions of 0.02 to 1.2 px, the others have 0.8 to 12; and of those that stand still."""
 STILL = 0.06
-SENSOR, FINER = 0.25, (2, 3)
+SENSOR, FINER = 0.6, (2, 3)
 """Share of textures seen through a sensor's pixels, and how many times finer they are."""
 BLURRED = 0.15
-CAMERAS = {"noise": 0.4, "clean": 0.15, "8 bit": 0.2, "jpeg": 0.1, "predicted": 0.15}
-"""Two cameras of a scene have noise, a third one is drawn with these probabilities."""
+ALWAYS = ("noise", "noise", "h264")
+OTHERS = {"noise": 0.4, "clean": 0.15, "8 bit": 0.2, "jpeg": 0.1, "predicted": 0.15}
+"""Three cameras see every scene, a fourth one is drawn with these probabilities."""
+RISING = 4
+"""Fewer pictures than that lie between reference and frame for H.264."""
+CODED_PX = 0.25
+"""Motion that is lost in a codec's clip: its floor is at least that."""
 BORDER_PX = 8
 TEXTURE = 2e-6
 """Smallest eigenvalue of the structure tensor (grey, per px) of a place that counts."""
@@ -55,11 +61,14 @@ class Surveys:
     products: Tensor
     """Of the noise-free reference's slopes, ``(N, 3, h, w)``."""
     floor: Tensor
-    """Displacement in px that the prior finds between two takes of the picture at rest, root mean square, ``(N,)``."""
+    """Displacement in px that the prior finds between two takes of the picture at rest, root mean square, ``(N,)``, but
+    no less than `CODED_PX` where H.264 was between."""
     strength: Tensor
     """Root mean square of the motion in px where it moves, ``(N,)``."""
     noisy: Tensor
-    """Whether white noise was added, ``(N,)``."""
+    """Whether white noise is all that a camera added, ``(N,)``."""
+    coded: Tensor
+    """Whether it is a clip of H.264, ``(N,)``."""
 
     def __len__(self) -> int:
         return len(self.floor)
@@ -141,14 +150,15 @@ def piece(folder: Path, number: int) -> Surveys:
 
 @torch.no_grad()
 def surveyed(network: LKMag, number: int) -> Surveys:
-    """Scene ``number`` seen by three cameras."""
+    """Scene ``number`` seen by four cameras."""
     rng = np.random.default_rng((*SURVEYS, number))
     pictures, displacement = _rendered(rng)
-    names = ["noise", "noise", str(rng.choice(list(CAMERAS), p=list(CAMERAS.values())))]
-    takes = torch.stack([_taken(rng, torch.cat([pictures, pictures[:1]]), name) for name in names])
+    names = [*ALWAYS, str(rng.choice(list(OTHERS), p=list(OTHERS.values())))]
+    takes = torch.stack([_seen(rng, pictures, name) for name in names])
     state = network.prepare_pairs(takes[:, 0], takes.new_ones(len(names), 1, 1, 1))
     cells = network.cells(state, takes[:, 1])
     at_rest = arch.prior().displacement(state, takes[:, 2])[..., BORDER_PX:-BORDER_PX, BORDER_PX:-BORDER_PX]
+    floor, coded = at_rest.square().sum(1).mean((1, 2)).sqrt(), torch.tensor([name == "h264" for name in names])
     length = displacement.norm(dim=0)
     moving = length > 0.1 * length.max()
     strength = displacement.square().sum(0)[moving].mean().sqrt() if moving.any() else length.new_zeros(())
@@ -158,9 +168,10 @@ def surveyed(network: LKMag, number: int) -> Surveys:
         truth=F.avg_pool2d(displacement[None], CELL_PX).expand(*everyone).clone(),
         counted=F.avg_pool2d(_counted(pictures[:1]), CELL_PX).expand(*everyone).clone(),
         products=(F.avg_pool2d(_clean(pictures[:1]).products, CELL_PX) * CELL_PX**2).expand(*everyone).clone(),
-        floor=at_rest.square().sum(1).mean((1, 2)).sqrt(),
+        floor=torch.where(coded, floor.clamp(min=CODED_PX), floor),
         strength=strength.expand(len(names)).clone(),
         noisy=torch.tensor([name == "noise" for name in names]),
+        coded=coded,
     )
 
 
@@ -174,25 +185,35 @@ def _counted(picture: Tensor) -> Tensor:
     return (_clean(grey).eigenvalues[:, window, 1:] > TEXTURE).float()
 
 
+def _seen(rng: Rng, clip: Tensor, camera: str) -> Tensor:
+    """Reference, frame and the reference once more ``(3, 3, S, S)``, from the clean clip."""
+    if camera != "h264":
+        return taken(rng, clip[[0, -1, 0]], camera)
+    # A clip in which the reference is the first picture, or the last one at rest.
+    seen = taken(rng, torch.cat([clip[:1], clip]), camera)
+    reference, rest = rng.permutation(2)
+    return seen[[int(reference), -1, int(rest)]]
+
+
 def _rendered(rng: Rng) -> tuple[Tensor, Tensor]:
-    """Reference and frame ``(2, 3, S, S)``, and the displacement ``(2, S, S)``."""
+    """A clip ``(T, 3, S, S)`` from the reference to the frame in even steps, and the displacement ``(2, S, S)``."""
     small = rng.uniform() < SMALL
     least, most = (0.02, 1.2) if small else (0.8, 12.0)
     largest = math.exp(rng.uniform(math.log(least), math.log(most)))
     if rng.uniform() < STILL:
         largest = 0.0
     motion = _sized(_motion(rng), largest)
-    places = grid(SIZE_PX)
-    pictures, moved = _pair(_texture(rng), motion, places), motion(places)
+    places, parts = grid(SIZE_PX), np.linspace(0, 1, int(rng.integers(2, RISING + 2))).tolist()
+    clip, moved = _clip(_texture(rng), motion, places, parts), motion(places)
     if rng.uniform() < OVERLAP:
         front = motion
         if largest:
             front = _sized(random_motion(rng, SIZE_PX, local=bool(rng.uniform() < 0.5)), largest)
         matte = disc(rng, SIZE_PX)
-        covers = _pair(matte, front, places)
-        pictures = torch.lerp(pictures, _pair(_texture(rng), front, places), covers)
+        covers = _clip(matte, front, places, parts)
+        clip = torch.lerp(clip, _clip(_texture(rng), front, places, parts), covers)
         moved = torch.where(matte(places)[:, :1] > 0.5, front(places), moved)
-    square = pictures.transpose(1, 2).reshape(2, 3, SIZE_PX, SIZE_PX)
+    square = clip.transpose(1, 2).reshape(len(clip), 3, SIZE_PX, SIZE_PX)
     if rng.uniform() < BLURRED:
         square = gaussian_blur(square, rng.uniform(0.4, 1.2))
     return square.clamp(0, 1), moved.T.reshape(2, SIZE_PX, SIZE_PX)
@@ -228,24 +249,5 @@ def _texture(rng: Rng) -> Texture:
     return by_sensor(random_texture(rng, finer * SIZE_PX), finer)
 
 
-def _pair(texture: Texture, motion: Motion, places: Tensor) -> Tensor:
-    return torch.stack([texture(places), texture(motion.origin(places))])
-
-
-def _taken(rng: Rng, clean: Tensor, camera: str) -> Tensor:
-    """Pictures ``(3, 3, S, S)`` as a camera gives them."""
-    if camera == "clean":
-        return clean
-    low, high = {"noise": (0.004, 0.07), "8 bit": (0.0, 0.0)}.get(camera, (0.001, 0.02))
-    noise = math.exp(rng.uniform(math.log(low), math.log(high))) if high else 0.0
-    seen = (clean + noise * torch.from_numpy(rng.standard_normal(clean.shape)).float()).clamp(0, 1)
-    if camera == "jpeg":
-        quality = int(rng.integers(60, 98))
-        return torch.stack([jpeg(picture, quality) for picture in seen])
-    if camera == "predicted":
-        still = jpeg(seen[0], int(rng.integers(85, 99)))
-        step = math.exp(rng.uniform(math.log(0.008), math.log(0.05)))
-        return torch.stack([still, predicted(still, seen[1], step), predicted(still, seen[2], step)])
-    if camera == "noise" and rng.uniform() >= 0.5:
-        return seen
-    return (seen * 255).round() / 255
+def _clip(texture: Texture, motion: Motion, places: Tensor, parts: Sequence[float]) -> Tensor:
+    return torch.stack([texture(motion.times(part).origin(places)) for part in parts])

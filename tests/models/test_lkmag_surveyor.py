@@ -9,7 +9,7 @@ from magplus.models.lkmag import arch
 from magplus.models.lkmag.cells import ALIGNED_CELLS, CELL_PX
 from magplus.models.lkmag.network import LKMag
 from magplus.models.lkmag.refiner import Refiner
-from magplus.models.lkmag.surveyor import Surveyor, asked, offers_of
+from magplus.models.lkmag.surveyor import FINE_CELLS, Surveyor, asked, offers_of
 from magplus.models.lkmag.weigher import WindowWeigher
 
 SIZE = 96
@@ -34,6 +34,10 @@ def magnifier():
 def cells(magnifier, field, noise):
     reference, frames = clip(field, noise)
     return magnifier.cells(magnifier.prepare(reference), frames)
+
+
+def share(told):
+    return asked(told, offers_of(told))
 
 
 def test_cells_hold_the_sums_of_both_levels(magnifier):
@@ -68,7 +72,7 @@ def test_every_window_finds_a_motion_that_is_the_same_everywhere(magnifier):
 
 def test_a_surveyor_that_learned_nothing_weighs_by_expected_errors(magnifier):
     field = synth.shift(0.15, 0.1)
-    answer = Surveyor()(cells(magnifier, field, 0.03))
+    answer, _ = Surveyor().answer(cells(magnifier, field, 0.03))
     truth = torch.tensor([0.15, 0.1]).view(2, 1, 1)
     # Some of it is lost to the choice of no motion, and to offers whose error may be as large as the motion.
     slope = (answer * truth)[..., INNER, INNER].sum() / (truth.square() * torch.ones_like(answer))[
@@ -82,17 +86,32 @@ def test_it_may_enlarge_a_motion_only_by_what_noise_may_have_taken(magnifier):
     told = cells(magnifier, synth.shift(0.4, 0.0), 0.01)
     plain, eager = Surveyor(), Surveyor()
     eager.head.bias.data[-1] = 9.0
-    lifted = (eager(told)[:, 0] / plain(told)[:, 0])[..., INNER, INNER]
     offers = offers_of(told)
+    lifted = (eager(told, offers)[:, 0] / plain(told, offers)[:, 0])[..., INNER, INNER]
     may = 1 + 2 * (offers.typical_error / offers.typical_power)[..., INNER, INNER]
     assert torch.allclose(lifted, may.clamp(max=2), rtol=1e-3) and may.mean() < 1.2
 
 
-def test_it_is_not_asked_where_motion_is_clear_nor_beside_a_codec(magnifier):
+def test_it_is_asked_where_motion_is_faint_and_beside_a_codec_but_not_for_mere_rounding(magnifier):
     clear, faint = (cells(magnifier, synth.shift(s, 0.0), noise) for s, noise in ((0.5, 1e-4), (0.02, 0.03)))
-    assert asked(clear).max() < 1e-3 and asked(faint).min() > 0.9
-    codec = replace(faint, fine=replace(faint.fine, codec=torch.ones_like(faint.fine.codec)))
-    assert asked(codec).max() == 0
+    assert share(clear).max() < 1e-3 and share(faint).min() > 0.9
+    rounded = replace(faint, fine=replace(faint.fine, noise=1.5 * faint.least_noise))
+    assert share(rounded).max() == 0
+    assert share(replace(rounded, codec=torch.ones_like(faint.codec))).min() > 0.9
+
+
+def test_it_is_not_asked_where_a_whole_neighbourhood_tells_nothing(magnifier):
+    faint = cells(magnifier, synth.shift(0.02, 0.0), 0.03)
+    flat = replace(faint, fine=replace(faint.fine, products=1e-4 * faint.fine.products))
+    assert share(faint).min() > 0.9 and share(flat).max() == 0
+
+
+def test_noise_in_blocks_is_no_surer_in_wide_windows(magnifier):
+    told = cells(magnifier, synth.shift(0.1, 0.0), 0.02)
+    coarse = replace(told, fine=replace(told.fine, coarseness=9 * told.fine.coarseness))
+    (white, blocks), fine = (offers_of(t).error for t in (told, coarse)), len(FINE_CELLS)
+    assert torch.allclose(blocks[:, :fine], 9 * white[:, :fine], rtol=1e-3)
+    assert torch.equal(blocks[:, -1], white[:, -1]), "what was found has its own"
 
 
 def test_files_without_a_surveyor_go_without():

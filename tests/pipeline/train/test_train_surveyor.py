@@ -6,8 +6,10 @@ from magplus.models.checkpoint import read_checkpoint
 from magplus.models.lkmag import arch
 from magplus.models.lkmag.surveyor import offers_of
 from magplus.pipeline.cli import main
+from magplus.pipeline.render.plot import PANEL_HEIGHT_PX
 from magplus.pipeline.train import surveyor as training
 from magplus.pipeline.train import surveys
+from PIL import Image
 
 
 @pytest.fixture(autouse=True)
@@ -23,11 +25,12 @@ def piece(tmp_path):
 
 
 def test_a_piece_is_rendered_once_and_says_what_is_true(tmp_path, piece):
-    assert len(piece) == 6 and piece.cells.found.shape == (6, 2, 16, 16)
+    assert len(piece) == 8 and piece.cells.found.shape == (8, 2, 16, 16)
+    assert piece.coded[[2, 6]].all() and (piece.floor[piece.coded] >= surveys.CODED_PX).all()
     again = surveys.piece(tmp_path / "scenes", 3)
     assert all(torch.equal(values, again.state()[name]) for name, values in piece.state().items())
     other = surveys.surveyed(arch.builtin(), surveys.APART + 2)
-    assert torch.equal(other.truth, piece.truth[:3]) and torch.allclose(other.cells.found, piece.cells.found[:3])
+    assert torch.equal(other.truth, piece.truth[:4]) and torch.allclose(other.cells.found, piece.cells.found[:4])
     told = training.judged(piece.truth, piece)
     assert told.error.max() < 1e-4
     moved = piece.strength > 0
@@ -47,6 +50,15 @@ def test_turned_surveys_are_those_of_turned_pictures(piece, turns, mirror):
     assert torch.equal(other.truth, turned(piece.truth))
     expected, found = offers_of(piece.cells).displacement, offers_of(other.cells).displacement
     assert torch.allclose(found, turned(expected), atol=1e-3)
+
+
+def test_another_noise_is_told_and_never_less_than_the_least(piece):
+    draw = torch.Generator().manual_seed(0)
+    other = training.jittered(piece, 0.1, draw)
+    ratio = (other.cells.fine.noise / piece.cells.fine.noise).log()
+    assert ratio.abs().max() > 0.02 and ratio.abs().max() < 0.5
+    assert (other.cells.fine.noise >= piece.cells.least_noise).all()
+    assert torch.equal(other.cells.found, piece.cells.found)
 
 
 def test_losses_are_least_for_the_truth(piece, monkeypatch):
@@ -77,7 +89,8 @@ def test_pieces_of_a_training_add_up(tmp_path):
     parts.scenes = tmp_path / "scenes"
     parts.advance()
     parts.save(tmp_path / "more")
-    run(tmp_path / "more", "5", "--out", str(tmp_path / "w.safetensors"))
+    run(tmp_path / "more", "5", "--out", str(tmp_path / "w.safetensors"), "--plot", str(tmp_path / "course.png"))
+    assert Image.open(tmp_path / "course.png").height > 2 * PANEL_HEIGHT_PX, "gains, and errors below"
     file = read_checkpoint(tmp_path / "w.safetensors")
     expected = whole.average.state_dict()
     assert all(torch.allclose(file.tensors[name], expected[name], atol=1e-6) for name in expected)
