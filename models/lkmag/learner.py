@@ -14,8 +14,8 @@ from .weigher import WindowWeigher
 
 
 class LKMagLearner:
-    """Learner (`models.contracts.Learner`). A weigher and a refiner that the magnifier lacks
-    start as those that change nothing; a surveyor is there only where it has one."""
+    """Learner (`models.contracts.Learner`). A weigher and a refiner that the magnifier lacks start as those that change
+    nothing; a surveyor is there only where it has one."""
 
     learning_rate = 1e-3
 

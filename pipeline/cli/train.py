@@ -49,7 +49,8 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
         "--steps",
         type=int,
         metavar="N",
-        help=f"steps of the whole recipe ({usual.steps}; generator {GeneratorRecipe().steps}), or from now on",
+        help=f"steps of the whole recipe ({usual.steps}; surveyor {SurveyorRecipe().steps}; generator "
+        f"{GeneratorRecipe().steps}), or from now on",
     )
     parser.add_argument(
         "--seed", type=int, metavar="N", help=f"of a new training: its scenes and first weights ({usual.seed})"
@@ -59,8 +60,8 @@ def add_commands(commands: argparse._SubParsersAction[Parser]) -> None:
         "--learning-rate",
         type=float,
         metavar="R",
-        help=f"of a new training ({usual.learning_rate:g}; generator {GeneratorRecipe().learning_rate:g}), "
-        "less for --start",
+        help=f"of a new training ({usual.learning_rate:g}; surveyor {SurveyorRecipe().learning_rate:g}; generator "
+        f"{GeneratorRecipe().learning_rate:g}), less for --start",
     )
     parser.add_argument(
         "--scenes", default="scenes", metavar="DIR", help="folder that keeps what a surveyor learns from (scenes)"

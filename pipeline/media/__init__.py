@@ -4,6 +4,7 @@
 from .arrays import read_array
 from .audio import Audio, AudioBuffer, AudioTrack, open_audio
 from .formats import FFV1, FFV1_8BIT, FORMATS, H264, H264_444, JPEG, NPY, PNG, PNG16, Format, format_for
+from .kept import kept_by
 from .provenance import SYNTHETIC, provenance, sha256, write_sidecar
 from .reader import FileClip, open_clip
 from .stills import read_image, read_mask
@@ -31,6 +32,7 @@ __all__ = [
     "Survival",
     "exact_rate",
     "format_for",
+    "kept_by",
     "motion_survival",
     "open_audio",
     "open_clip",

@@ -4,11 +4,9 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Literal
 from zlib import crc32
 
@@ -19,7 +17,7 @@ from torch import Tensor
 from ...models.contracts import Framing
 from ..clip import TensorClip
 from ..face.frame import Framed, frame_side
-from ..media import H264, ClipWriter, open_clip
+from ..media import H264, kept_by
 from .faces import Face, Pose, State, View
 
 FACE_PX = 250.0
@@ -113,17 +111,7 @@ def driving_clip(scenario: Scenario) -> TensorClip:
     seen = (clean + scenario.noise * torch.randn(clean.shape, generator=draw)).clamp(0, 1)
     seen = (seen * 255).round() / 255
     rate = Fraction(scenario.rate)
-    return TensorClip(_through_codec(seen, rate) if scenario.codec else seen, rate, scenario.name)
-
-
-def _through_codec(frames: Tensor, rate: Fraction) -> Tensor:
-    """As the pack's own shareable format keeps them: H.264, 8 bit, 4:2:0."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "clip.mp4"
-        with ClipWriter(path, rate=rate, format=H264) as writer:
-            for chunk in frames.split(8):
-                writer.write(chunk)
-        return torch.cat(list(open_clip(path).chunks()))
+    return TensorClip(kept_by(H264, seen, rate) if scenario.codec else seen, rate, scenario.name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,13 +6,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.filters import gaussian_blur
+from .cameras import each_by_jpeg, predicted_from_first
 from .motion import MAX_STRAIN, Motion, grid, random_motion, strain
 from .textures import Rng, Texture, random_texture
 
@@ -120,11 +119,9 @@ def _degraded(rng: Rng, clean: Tensor, alpha: float, wanted: Condition) -> tuple
     seen = (clean[:2] + noise * torch.from_numpy(rng.standard_normal(clean[:2].shape)).float()).clamp(0, 1)
     codec = 1.0 if wanted.plain else rng.uniform()
     if codec < JPEG:
-        quality = int(rng.integers(60, 98))
-        seen = torch.stack([jpeg(picture, quality) for picture in seen])
+        seen = each_by_jpeg(rng, seen)
     elif codec < JPEG + PREDICTED:
-        still = jpeg(seen[0], int(rng.integers(85, 99)))
-        seen = torch.stack([still, predicted(still, seen[1], math.exp(rng.uniform(math.log(0.008), math.log(0.05))))])
+        seen = predicted_from_first(rng, seen)
     elif eight_bit:
         seen = (seen * 255).round() / 255
     return seen[0], seen[1], clean[2]
@@ -135,37 +132,3 @@ def _light(rng: Rng, clean: Tensor, alpha: float) -> Tensor:
     gain, offset = rng.normal(size=(3, 1, 1)) * 0.01 + rng.normal() * 0.02, rng.normal() * 0.01
     share = torch.tensor([0.0, 1.0, min(alpha, 1.0)]).view(3, 1, 1, 1)
     return clean + share * (clean * torch.from_numpy(gain).float() + offset)
-
-
-def jpeg(picture: Tensor, quality: int) -> Tensor:
-    pixels = (picture * 255).round().byte().permute(1, 2, 0).numpy()
-    _, code = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    read = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))
-    return torch.from_numpy(read).permute(2, 0, 1).float() / 255
-
-
-def predicted(still: Tensor, picture: Tensor, step: float) -> Tensor:
-    """The picture as a codec predicts it from another: of the difference, blocks of 8 x 8 px keep what exceeds a step.
-
-    Small motion and noise vanish alike, and what is left comes in waves over a block.
-    """
-    height, width = picture.shape[-2:]
-    difference = F.pad((picture - still)[None], (0, -width % BLOCK, 0, -height % BLOCK), mode="replicate")[0]
-    tiles = difference.unfold(1, BLOCK, BLOCK).unfold(2, BLOCK, BLOCK)
-    waves = _cosines()
-    sizes = waves @ tiles @ waves.T / step
-    # H.264's encoders round down a third of a step further than to the nearest, so that small ones become 0.
-    kept = sizes.sign() * (sizes.abs() + 1 / 3).floor() * step
-    back = (waves.T @ kept @ waves).transpose(2, 3).reshape(3, difference.shape[1], -1)
-    return ((still + back[..., :height, :width]).clamp(0, 1) * 255).round() / 255
-
-
-BLOCK = 8
-
-
-def _cosines() -> Tensor:
-    """The discrete cosine transform of a block, orthonormal."""
-    k, n = torch.arange(BLOCK)[:, None], torch.arange(BLOCK)
-    waves = torch.cos(math.pi * (n + 0.5) * k / BLOCK) * math.sqrt(2 / BLOCK)
-    waves[0] /= math.sqrt(2)
-    return waves

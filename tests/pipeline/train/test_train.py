@@ -11,9 +11,9 @@ from magplus.models.errors import MagPlusError
 from magplus.models.lkmag import arch
 from magplus.pipeline.cli import main
 from magplus.pipeline.train import Condition, Recipe, Trainer, losses, render_batch, train
+from magplus.pipeline.train.cameras import predicted
 from magplus.pipeline.train.loop import turned
 from magplus.pipeline.train.motion import MAX_STRAIN, grid, random_motion, strain
-from magplus.pipeline.train.scenes import predicted
 from magplus.pipeline.train.textures import KINDS, random_texture
 
 SMALL = Recipe(
