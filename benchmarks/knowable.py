@@ -39,6 +39,8 @@ from magplus.pipeline.train.motion import grid  # noqa: E402
 CELL_PX, MOTIONS, NOISE = 2, 1000, ROUND_TRIP_NOISE
 """Sides of the cells in which motion is taken to be the same, how many others are looked at, and the noise."""
 FAINT_SNR = 10.0
+SNR_GROUPS = ((0.0, FAINT_SNR), (FAINT_SNR, 20.0), (20.0, 40.0), (40.0, math.inf))
+"""Round trips are told by SNR, too: what of their line is knowable at which."""
 
 
 def times(products, vectors):
@@ -109,7 +111,7 @@ def scenes(seed):
 
 
 def main():
-    """A row per line, and one per scene whose motion is faint."""
+    """A row per line, one per group of round trips, and one per scene whose motion is faint."""
     parser = argparse.ArgumentParser(description=__doc__)
     wanted, network = arguments_of(parser, [101, 102])
     motions, found, faint = other_motions(SIZE), {}, []
@@ -125,8 +127,16 @@ def main():
     columns = ["best linear: error", "slope", "lkmag: error", "slope"]
     print(f"noise {NOISE}, seeds {wanted.seeds}\n")
     print(render_table(["", "scenes", "SNR", *columns], [_row(line, values) for line, values in found.items()]))
+    trips = [values for line, rows in found.items() if line.startswith("round trip") for values in rows]
+    groups = [(low, high, [t for t in trips if low <= t[0] < high]) for low, high in SNR_GROUPS]
+    print("\nround trips by SNR:\n")
+    print(render_table(["", "scenes", "SNR", *columns], [_row(_group(a, b), rows) for a, b, rows in groups if rows]))
     print(f"\nover three times their floor with an SNR below {FAINT_SNR:g}:\n")
     print(render_table(["", "SNR", "over floor", *columns], faint))
+
+
+def _group(low, high):
+    return f"over {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
 
 
 def _row(line, values):

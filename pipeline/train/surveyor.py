@@ -41,18 +41,21 @@ NEARER = 0.97
 class SurveyorRecipe(PieceRecipe):
     """Everything a run depends on besides its seed's draws."""
 
-    steps: int = 5000
+    steps: int = 4000
     batch: int = 16
-    learning_rate: float = 2e-3
+    learning_rate: float = 1.5e-3
     least_rate: float = 4e-5
-    settle_part: float = 0.7
+    settle_part: float = 0.9
     pieces: int = 24
     """Sets of scenes to learn from (`surveys.PIECE` each); `FIRST_PIECES` are enough to begin with."""
     new_piece: int = 40
     """Steps after which one more is rendered."""
+    early_part: float = 0.45
+    """Part of the steps at the beginning with the early weights: with much weight for gain and stillness from the
+    first step on the network hardly learns to read its neighbourhood, and its error stays where it is."""
     gain_weight: float = 3.0
-    still_weight: float = 2.0
-    coded_still: float = 4.0
+    still_weight: float = 4.5
+    coded_still: float = 1.8
     """Times as much beside a codec, whose noise looks most like motion."""
     steady_weight: float = 1.0
     """Of what changes in parts of the motion with the noise that is told."""
@@ -61,6 +64,10 @@ class SurveyorRecipe(PieceRecipe):
     noise than all of it."""
     error_weight: float = 0.6
     """Of the error's logarithm where motion is not far over its floor: there it counts most not to be wrong."""
+
+
+EARLY_GAIN, EARLY_STILL, EARLY_CODED = 1.5, 2.0, 1.0
+"""Weights of a recipe in the early part of its steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +118,7 @@ class SurveyorTrainer(PieceTrainer[SurveyorRecipe, LKMag, Surveys]):
 
     def losses(self, batch: Surveys) -> dict[str, Tensor]:
         """Error, gain, what is farther from the truth than standing still, and what hangs on the noise level."""
-        r, draw = self.recipe, self._draw()
+        r, draw = self._weights(), self._draw()
         found = answered(self.network, jittered(batch, r.noise_jitter, draw))
         told = judged(found, batch)
         over = batch.strength / told.floor
@@ -129,6 +136,13 @@ class SurveyorTrainer(PieceTrainer[SurveyorRecipe, LKMag, Surveys]):
             "gain": r.gain_weight * (off * clear).sum() / clear.sum().clamp(min=1),
             "shaken": r.steady_weight * shaken.clamp(max=3).mean(),
         }
+
+    def _weights(self) -> SurveyorRecipe:
+        """The recipe with the weights of this step."""
+        r = self.recipe
+        if self.step >= r.early_part * r.steps:
+            return r
+        return replace(r, gain_weight=EARLY_GAIN, still_weight=EARLY_STILL, coded_still=EARLY_CODED)
 
     def batch(self) -> Surveys:
         """Pairs drawn from all pieces so far, turned and mirrored."""

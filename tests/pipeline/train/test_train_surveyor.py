@@ -71,6 +71,16 @@ def test_losses_are_least_for_the_truth(piece, monkeypatch):
     assert lost(piece.truth) < lost(0.7 * piece.truth) < lost(-piece.truth)
 
 
+def test_gain_and_stillness_count_less_at_first(piece):
+    trainer = training.SurveyorTrainer(training.SurveyorRecipe(noise_jitter=0.0))
+    first = trainer.losses(piece)
+    trainer.step = trainer.recipe.steps - 1
+    last = trainer.losses(piece)
+    assert torch.equal(last["error"], first["error"])
+    assert last["gain"].item() == pytest.approx(2 * first["gain"].item())
+    assert last["worse"].item() > 2 * first["worse"].item()
+
+
 def test_pieces_of_a_training_add_up(tmp_path):
     def run(state, minutes, *more):
         words = ["train", "--what", "surveyor", "--scenes", str(tmp_path / "scenes"), "--checkpoint", str(state)]
