@@ -29,6 +29,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/flowmag.py
 	$(BIN)/python benchmarks/fomm.py
 	$(BIN)/python benchmarks/fsrt.py
+	$(BIN)/python benchmarks/lkmag.py
 	$(BIN)/python benchmarks/magnification.py --short
 	$(BIN)/python benchmarks/metaportrait.py
 	$(BIN)/python benchmarks/stabiliser.py

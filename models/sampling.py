@@ -50,9 +50,7 @@ def sample_linear(images: Tensor, coordinates: Tensor) -> Tensor:
     """Bilinear samples ``(N, C, H', W')`` of ``(N, C, H, W)``."""
     height, width = images.shape[-2:]
     scale = coordinates.new_tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)]).view(1, 2, 1, 1)
-    grid = (coordinates * scale - 1).permute(0, 2, 3, 1)
-    # align_corners=True: -1 and 1 are the centres of the outer pixels, as the scale above says.
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return _read(images, *(coordinates * scale - 1).split(1, 1))
 
 
 def sample_spline(coefficients: Tensor, coordinates: Tensor) -> Tensor:
@@ -62,30 +60,36 @@ def sample_spline(coefficients: Tensor, coordinates: Tensor) -> Tensor:
     CPU as fast as one bicubic read.
     """
     height, width = coefficients.shape[-2:]
-    # Two mirrored coefficients on each side: what the spline needs at the outermost pixel.
-    padded = F.pad(coefficients, (2, 2, 2, 2), mode="reflect")
-    x, y = coordinates[:, :1].clamp(0, width - 1), coordinates[:, 1:].clamp(0, height - 1)
-    (wx, left, right), (wy, up, down) = _pair(x + 2), _pair(y + 2)
-    top = _mix(padded, left, right, up, wx)
-    bottom = _mix(padded, left, right, down, wx)
-    return torch.lerp(bottom, top, wy)
+    padded = F.pad(coefficients, (_MARGIN, _MARGIN, _MARGIN, _MARGIN), mode="reflect")
+    weight_x, left, right = _pair(coordinates[:, :1], width)
+    weight_y, up, down = _pair(coordinates[:, 1:], height)
+    top = torch.lerp(_read(padded, right, up), _read(padded, left, up), weight_x)
+    bottom = torch.lerp(_read(padded, right, down), _read(padded, left, down), weight_x)
+    return torch.lerp(bottom, top, weight_y)
 
 
-def _pair(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Weight of the first of two linear reads that make up four spline taps, and the two places."""
+_MARGIN = 2
+"""Mirrored coefficients on each side: what the spline needs at the outermost pixel."""
+
+
+def _pair(x: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Weight of the first of two linear reads that make up four spline taps of a line, and their places for `_read`."""
+    x = x.clamp(0, size - 1)
     base = x.detach().floor()
     f = x - base
-    w0, w3 = (1 - f) ** 3 / 6, f**3 / 6
-    w1 = (4 - 6 * f**2 + 3 * f**3) / 6
-    first = w0 + w1
-    second = 1 - first
-    return first, base - 1 + w1 / first, base + 1 + w3 / second
+    square = f * f
+    cube = square * f
+    first = (5 - 3 * (f + square) + 2 * cube) / 6
+    inner, outer = (2 / 3 - square + cube / 2) / first, cube / 6 / (1 - first)
+    scale = 2 / (size + 2 * _MARGIN - 1)
+    left, right = base + (inner + (_MARGIN - 1)), base + (outer + (_MARGIN + 1))
+    return first, left * scale - 1, right * scale - 1
 
 
-def _mix(padded: Tensor, left: Tensor, right: Tensor, row: Tensor, weight: Tensor) -> Tensor:
-    return torch.lerp(
-        sample_linear(padded, torch.cat([right, row], 1)), sample_linear(padded, torch.cat([left, row], 1)), weight
-    )
+def _read(padded: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Linear reads where -1 and 1 are the centres of the outer pixels."""
+    grid = torch.cat([x, y], 1).permute(0, 2, 3, 1)
+    return F.grid_sample(padded, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 
 def invert(displacement: Tensor, iterations: int = 8) -> Tensor:

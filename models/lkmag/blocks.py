@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..filters import wide_blur
+from ..medians import medians
 
 SAMPLED = 3
 """Every so many-th pixel is asked for a median: noise is then known to half a percent in 288 x 288 px."""
@@ -93,4 +94,4 @@ def _all_over(coarse: Tensor, power: Tensor) -> Tensor:
 
 def _typical(values: Tensor) -> Tensor:
     """Median of each picture's, those that are nan left out; 0 where all are."""
-    return values.flatten(1)[:, ::SAMPLED].nanmedian(1).values.nan_to_num(0)
+    return medians(values.flatten(1)[:, ::SAMPLED]).nan_to_num(0)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..filters import continued
 from .prior import Estimate, ReferenceLevel, Unexplained
 
 CELL_PX = 4
@@ -116,12 +117,4 @@ def _sums(settled: Settled, count: int) -> Sums:
 def _mean(values: Tensor, level: ReferenceLevel) -> Tensor:
     """Means in cells."""
     side = CELL_PX >> level.halvings
-    height, width = values.shape[-2:]
-    whole = side * ALIGNED_CELLS
-    return F.avg_pool2d(F.pad(values, (0, -width % whole, 0, -height % whole), mode="replicate"), side)
-
-
-def times(products: Tensor, vectors: Tensor) -> Tensor:
-    """Symmetric matrices ``(N, 3, h, w)`` of xx, xy, yy times vectors ``(N, 2, h, w)``."""
-    (xx, xy, yy), (x, y) = products.unbind(1), vectors.unbind(1)
-    return torch.stack([xx * x + xy * y, xy * x + yy * y], 1)
+    return F.avg_pool2d(continued(values, side * ALIGNED_CELLS), side)

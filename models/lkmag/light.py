@@ -43,19 +43,20 @@ def light_between(first: Tensor, second: Tensor) -> Light:
     first, second = torch.broadcast_tensors(first, second)
     side = max(min(first.shape[-2:]) // CELLS, 1)
     x, y = (F.avg_pool2d(picture, side).flatten(2) for picture in (first, second))
-    change, weight = y - x, torch.ones_like(y)
+    change, share = y - x, torch.full_like(y, 1 / y.shape[2])
     for _ in range(ROUNDS):
-        x_mean, y_mean = _mean(weight, x), _mean(weight, change)
-        spread, common = _mean(weight, (x - x_mean).square()), _mean(weight, (x - x_mean) * (change - y_mean))
-        gain = common / (spread + LEAST_CONTRAST**2)
+        x_mean, y_mean = _mean(share, x), _mean(share, change)
+        apart = x - x_mean
+        gain = _mean(share, apart * (change - y_mean)) / (_mean(share, apart.square()) + LEAST_CONTRAST**2)
         offset = y_mean - gain * x_mean
         left = change - gain * x - offset
         sigma = left.abs().median(2, keepdim=True).values / 0.6745 + LEAST_SIGMA
         weight = 1 / (1 + (left / (2 * sigma)).square())
-    before, after = _mean(weight, change.square()), _mean(weight, left.square()) + LEAST_SIGMA**2
+        share = weight / weight.sum(2, keepdim=True)
+    before, after = _mean(share, change.square()), _mean(share, left.square()) + LEAST_SIGMA**2
     belief = ((before - after) / (CLEAR * after) - 1).clamp(0, 1)
     return Light(gain=(belief * gain)[..., None], offset=(belief * offset)[..., None])
 
 
-def _mean(weight: Tensor, values: Tensor) -> Tensor:
-    return (weight * values).sum(2, keepdim=True) / weight.sum(2, keepdim=True)
+def _mean(share: Tensor, values: Tensor) -> Tensor:
+    return (share * values).sum(2, keepdim=True)

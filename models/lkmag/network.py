@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..checks import check_picture, check_same_size
 from ..contracts import AlphaRange, Part, Surroundings
 from ..filters import double_displacement, gaussian_blur, wide_blur
+from ..medians import medians
 from ..sampling import invert, pixel_grid, sample_linear, sample_spline, spline_coefficients
 from .bands import bands
 from .blocks import SAMPLED
@@ -362,7 +363,7 @@ def _share_of_frame(still: Tensor, moved: Tensor, alpha: Tensor) -> tuple[Tensor
     the sigma of that noise, ``(N, 1, 1, 1)``.
     """
     difference = (moved - still).square().mean(1, keepdim=True)
-    noise = difference.flatten(1)[:, ::SAMPLED].median(1).values.view(-1, 1, 1, 1) / 0.455
+    noise = medians(difference.flatten(1)[:, ::SAMPLED]).view(-1, 1, 1, 1) / 0.455
     local = wide_blur(difference, 2.4)
     like_noise = (1.5 - local / (2 * noise + 1e-9)).clamp(0, 1)
     average = (1 - 1 / alpha.clamp(min=1)) * 0.5 * like_noise

@@ -11,12 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
 
 from ..filters import halve, wide_blur
+from ..medians import medians
 from ..sampling import sample_spline, spline_coefficients, spline_gradient
 from .bands import Planes
 from .blocks import SAMPLED, WINDOW_PX, Blocks, noise_in_blocks, pixels_of
@@ -132,20 +133,24 @@ def reference_level(image: Tensor, *, damping: float, least_noise: Tensor, halvi
     )
 
 
-def _variance(level: ReferenceLevel, noise: Tensor) -> Tensor:
-    """Variance of each window's displacement for unit image noise, ``(N, K, h, w)`` in px^2.
+def _variances(level: ReferenceLevel, noise: Tensor) -> list[Tensor]:
+    """Variance of each window's displacement for unit image noise, K of ``(N, h, w)`` in px^2.
 
     Of the reference's slopes those that noise explains say nothing: in flat parts all of them, and a window that took
     them for texture would be sure of what it makes up.
     """
-    pixels = noise.new_tensor([pixels_of(sigma) for sigma in WINDOWS_PX]).view(-1, 1, 1)
     white = level.halvings == 0
     correlation = 1.0 if white else 4 * math.pi / 3 * (1 - 4.0**-level.halvings)
     # Two pictures make the noise of a residual, one that of the slopes.
     made_up = 3 * (SLOPE_NOISE if white else SLOPE_NOISE_HALVED) * torch.maximum(noise**2 / 2, level.least_noise**2)
-    least = made_up * (0.5 * correlation / pixels).sqrt() + LEAST_SLOPE
-    real = torch.maximum(level.eigenvalues - made_up[:, :, None], least[:, :, None])
-    return (level.eigenvalues / real.square()).sum(2) * (TWICED * correlation / pixels)
+    made_up = made_up[:, 0]
+    variances = []
+    for k, sigma in enumerate(WINDOWS_PX):
+        independent = pixels_of(sigma) / correlation
+        least = made_up * math.sqrt(0.5 / independent) + LEAST_SLOPE
+        parts = [each / torch.maximum(each - made_up, least).square() for each in level.eigenvalues[:, k].unbind(1)]
+        variances.append((parts[0] + parts[1]) * (TWICED / independent))
+    return variances
 
 
 SLOPE_NOISE, SLOPE_NOISE_HALVED = 1.39, 1.03
@@ -214,13 +219,13 @@ def weigh(level: ReferenceLevel, found: Unexplained, now: Estimate) -> Evidence:
     steps = [_twiced(level, k, found.moments) for k in range(len(WINDOWS_PX))]
     steps.append(torch.zeros_like(steps[0]))
     local = wide_blur(found.residual.square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
-    variance = _variance(level, found.noise) * torch.maximum(local, found.noise**2) * found.blocks.times
-    expected = torch.cat([variance, now.error[:, None]], 1)
-    stacked = torch.stack(steps, 1)
+    power, times = torch.maximum(local, found.noise**2)[:, 0], found.blocks.times.unbind(1)
+    variance = [each * power * more for each, more in zip(_variances(level, found.noise), times, strict=True)]
+    expected, stacked = torch.stack([*variance, now.error], 1), torch.stack(steps, 1)
     return Evidence(
         steps=stacked,
         error=expected + _inconsistency(stacked, expected),
-        variance=torch.cat([variance, now.variance[:, None]], 1),
+        variance=torch.stack([*variance, now.variance], 1),
         residual=found.residual,
         noise=found.noise,
     )
@@ -228,7 +233,8 @@ def weigh(level: ReferenceLevel, found: Unexplained, now: Estimate) -> Evidence:
 
 def moments_of(level: ReferenceLevel, residual: Tensor) -> Tensor:
     """The reference's slopes times a residual ``(N, 3, h, w)``, summed over colours: ``(N, 2, h, w)``."""
-    return torch.stack([(level.gradient_x * residual).sum(1), (level.gradient_y * residual).sum(1)], 1)
+    colours = residual.unbind(1)
+    return torch.stack([weighed(slopes, colours) for slopes in (level.gradient_x, level.gradient_y)], 1)
 
 
 def _twiced(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
@@ -238,16 +244,18 @@ def _twiced(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
     sigma 4.8 px. Used twice, by a thirtieth, and what noise adds grows less than in a window as small as that takes.
     """
     step = window_step(level, k, moments)
-    (xx, xy, yy), (x, y) = level.products.unbind(1), step.unbind(1)
-    left = moments - torch.stack([xx * x + xy * y, xy * x + yy * y], 1)
-    return step + window_step(level, k, left)
+    return step + window_step(level, k, moments - product(level.products, step))
 
 
 def window_step(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
     """Lucas and Kanade's step in window ``k``, ``(N, 2, h, w)`` in px, from `moments_of` a residual."""
-    xx, xy, yy = level.inverse[:, k].unbind(1)
-    x, y = wide_blur(moments, WINDOWS_PX[k]).unbind(1)
-    return torch.stack([xx * x + xy * y, xy * x + yy * y], 1)
+    return product(level.inverse[:, k], wide_blur(moments, WINDOWS_PX[k]))
+
+
+def product(matrices: Tensor, vectors: Tensor) -> Tensor:
+    """Symmetric matrices ``(N, 3, h, w)`` of xx, xy, yy times vectors ``(N, 2, h, w)``."""
+    (xx, xy, yy), (x, y) = matrices.unbind(1), vectors.unbind(1)
+    return torch.stack([torch.addcmul(xx * x, xy, y), torch.addcmul(xy * x, yy, y)], 1)
 
 
 def _noise_sigma(level: ReferenceLevel, residual: Tensor) -> Tensor:
@@ -257,14 +265,25 @@ def _noise_sigma(level: ReferenceLevel, residual: Tensor) -> Tensor:
     to half a level only; so as much as rounding is added evenly, and taken off again.
     """
     values, rounding = residual.detach().flatten(1)[:, ::SAMPLED], level.least_noise.flatten(1)
-    plain = values.abs().median(1, keepdim=True).values / 0.6745
+    plain = _sigma(values)
     if level.halvings:
         return plain.view(-1, 1, 1, 1)
-    # Multiples of the golden ratio fill the interval evenly, every time alike, and as whole numbers at any length.
-    evenly = (torch.arange(values.shape[1], device=values.device) * GOLDEN).remainder(2**16) / 2**16 - 0.5
-    spread = (values + evenly * (math.sqrt(12) * rounding)).abs().median(1, keepdim=True).values / 0.6745
+    spread = _sigma(values + _evenly(values.shape[1], values.device) * (math.sqrt(12) * rounding))
     between = (spread.square() - rounding.square()).clamp(min=0).sqrt()
     return torch.where(plain > NOISY * rounding, between, plain).view(-1, 1, 1, 1)
+
+
+def _sigma(values: Tensor) -> Tensor:
+    """Of normally distributed values ``(N, M)`` around nothing, ``(N, 1)``."""
+    return medians(values.abs())[:, None] / 0.6745
+
+
+@lru_cache(maxsize=8)
+def _evenly(count: int, device: torch.device) -> Tensor:
+    """Multiples of the golden ratio, which fill the interval from -0.5 to 0.5 evenly, every time alike; counted in
+    whole numbers, so at any length."""
+    with torch.inference_mode(False):
+        return (torch.arange(count, device=device) * GOLDEN).remainder(2**16) / 2**16 - 0.5
 
 
 NOISY = 3.0
@@ -278,13 +297,14 @@ def _inconsistency(steps: Tensor, variance: Tensor) -> Tensor:
 
     Lepski's principle: a window is too large for the local motion as soon as it contradicts a smaller one.
     """
-    worst = [torch.zeros_like(variance[:, 0])]
-    for k in range(1, steps.shape[1]):
-        gap = torch.zeros_like(worst[0])
+    (x, y), noise = (part.unbind(1) for part in steps.unbind(2)), (NOISE_MARGIN * variance).unbind(1)
+    worst = [torch.zeros_like(noise[0])]
+    for k in range(1, len(x)):
+        gap = torch.full_like(noise[0], -math.inf)
         for j in range(k):
-            distance = (steps[:, k] - steps[:, j]).square().sum(1)
-            gap = torch.maximum(gap, distance - NOISE_MARGIN * (variance[:, j] + variance[:, k]))
-        worst.append(torch.maximum(gap, worst[-1]))
+            across, down = x[k] - x[j], y[k] - y[j]
+            gap = torch.maximum(gap, torch.addcmul(across * across, down, down) - noise[j])
+        worst.append(torch.maximum(gap - noise[k], worst[-1]))
     return torch.stack(worst, 1)
 
 
@@ -302,16 +322,22 @@ def by_windows(evidence: Evidence, now: Estimate, *, may_stay: bool = True) -> E
 
     ``may_stay``: taking no step is among them.
     """
-    count = evidence.error.shape[1] - (not may_stay)
-    error, steps = evidence.error[:, :count], evidence.steps[:, :count]
-    weights = (error + 1e-8) ** -TRUST
-    weights = weights / weights.sum(1, keepdim=True)
-    step = (steps * weights[:, :, None]).sum(1)
+    error = evidence.error.unbind(1)[: None if may_stay else -1]
+    weights = [(each + 1e-8) ** -TRUST for each in error]
+    total = sum(weights[1:], weights[0])
     return Estimate(
-        displacement=now.displacement + step,
-        error=(error * weights).sum(1),
-        variance=(evidence.variance[:, :count] * weights).sum(1),
+        displacement=now.displacement + weighed(evidence.steps, weights) / total[:, None],
+        error=weighed(evidence.error, weights) / total,
+        variance=weighed(evidence.variance, weights) / total,
     )
+
+
+def weighed(values: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """Sum over K of ``(N, K, ..., h, w)`` times as many weights ``(N, h, w)``; what has no weight is left out."""
+    total = values.new_zeros(())
+    for each, weight in zip(values.unbind(1), weights, strict=False):
+        total = torch.addcmul(total, each, weight if each.ndim == weight.ndim else weight[:, None])
+    return total
 
 
 def trust_logits(error: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..filters import gaussian_blur, wide_blur
-from .cells import CELL_PX, Cells, Sums, times
-from .prior import SLOPE_NOISE, SLOPE_NOISE_HALVED
+from .cells import CELL_PX, Cells, Sums
+from .prior import SLOPE_NOISE, SLOPE_NOISE_HALVED, product
 
 FINE_CELLS, COARSE_CELLS, FAITHFUL_CELLS = (1.0, 2.0, 4.0, 8.0), (1.0, 4.0), (1.0, 2.5)
 """Sigmas, in cells, of the windows on the finest level, on the next one, and of those on the finest that keep to small
@@ -140,7 +140,7 @@ def _faithful(sums: Sums, sigma: float, made_up: Tensor, noise: Tensor, power: T
     """The same where motion of this squared length is expected: what noise outweighs stays near nothing, direction by
     direction, so that an edge tells its own without making up the other."""
     products, mean, moments = _seen(sums, sigma, made_up)
-    moments = moments + times(products, mean)
+    moments = moments + product(products, mean)
     ridge = 2 * noise / _count(sigma) / power
     xx, xy, yy = products.unbind(1)
     determinant = ((xx + ridge) * (yy + ridge) - xy.square()).clamp(min=1e-30)
@@ -158,7 +158,7 @@ def _seen(sums: Sums, sigma: float, made_up: Tensor) -> tuple[Tensor, Tensor, Te
     products = _tamed(gaussian_blur(sums.products, sigma), made_up)
     mean = gaussian_blur(sums.displacement, sigma)
     off = sums.displacement - mean
-    moments = sums.moments + times(sums.products, off) - made_up[:, None] * off
+    moments = sums.moments + product(sums.products, off) - made_up[:, None] * off
     return products, mean, gaussian_blur(moments, sigma)
 
 

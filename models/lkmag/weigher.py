@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..filters import doubled, means_of_four
 from .doubt import Proposal
 from .prior import WINDOWS_PX, Evidence, trust_logits
 
@@ -38,7 +38,7 @@ class WindowWeigher(nn.Module):
         layers: list[nn.Module] = []
         for index, dilation in enumerate(DILATIONS):
             layers.append(nn.Conv2d(widths[index], widths[index + 1], 3, padding=dilation, dilation=dilation))
-            layers.append(nn.ReLU())
+            layers.append(nn.ReLU(inplace=True))
         self.body = nn.Sequential(*layers)
         self.head = nn.Conv2d(width, _OUTPUTS, 1)
         for parameter in self.head.parameters():
@@ -47,10 +47,8 @@ class WindowWeigher(nn.Module):
     def forward(self, evidence: Evidence, displacement: Tensor) -> Proposal:
         """From the present displacement ``(N, 2, h, w)`` and the steps measured at it, on any pyramid level."""
         height, width = displacement.shape[-2:]
-        features = F.pad(_features(evidence), (0, width % 2, 0, height % 2), mode="replicate")
-        out = self.head(self.body(F.avg_pool2d(features, 2)))
-        # align_corners=False: pixel areas, not pixel centres, coincide after halving.
-        out = F.interpolate(out, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+        features = means_of_four(_features(evidence)).contiguous(memory_format=torch.channels_last)
+        out = doubled(self.head(self.body(features)).contiguous())[..., :height, :width]
         weights = (trust_logits(evidence.error) + out[:, :_CHOICES]).softmax(1)
         error = (evidence.error * weights).sum(1, keepdim=True).detach()
         reach = error.sqrt().clamp(max=MAX_CORRECTION_PX)

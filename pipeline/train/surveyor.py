@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ...models.lkmag import arch
-from ...models.lkmag.cells import times
 from ...models.lkmag.network import LKMag
+from ...models.lkmag.prior import product
 from ...models.lkmag.surveyor import Surveyor
 from .pieces import PieceRecipe, PieceTrainer
 from .surveys import Surveys, piece, turned
@@ -211,7 +211,7 @@ def judged(found: Tensor, surveys: Surveys) -> Told:
     length = truth.norm(dim=1)
     largest = length.amax((1, 2))
     moving = length > 0.1 * largest.view(-1, 1, 1)
-    by_picture = _inner(times(surveys.products, truth) * moving[:, None])
+    by_picture = _inner(product(surveys.products, truth) * moving[:, None])
     slope = (by_picture * _inner(found)).sum((1, 2, 3)) / (by_picture * _inner(truth)).sum((1, 2, 3)).clamp(min=1e-12)
     steps = [truth.diff(dim=dim).norm(dim=1).amax((1, 2)) for dim in (2, 3)]
     return Told(

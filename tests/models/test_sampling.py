@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import synth
 import torch
+import torch.nn.functional as F
 from magplus.models import filters, geometry, sampling, warp
+from magplus.models.medians import medians
 
 
 def frame(dx=0.0, dy=0.0, size=96, seed=1):
@@ -76,11 +78,12 @@ def test_blur_keeps_a_constant_at_any_size(size):
     assert torch.allclose(filters.wide_blur(torch.full((1, 2, *size), 0.3), 9.6), torch.tensor(0.3), atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(12, 50), (16, 16), (31, 33), (47, 96), (64, 97)])
+@pytest.mark.parametrize("size", [(12, 50), (16, 16), (31, 33), (47, 96), (64, 97), (100, 161)])
 @pytest.mark.parametrize("blur", [lambda x: filters.gaussian_blur(x, 1.2), sampling.spline_coefficients,
                                   *(lambda x, s=s: filters.wide_blur(x, s) for s in (4.8, 9.6, 64.0))])  # fmt: skip
 def test_a_product_with_a_matrix_is_the_filter(monkeypatch, size, blur):
-    """Small pictures are filtered so, and their derivatives are those of the filter too, whoever asked first."""
+    """Whole lines of small pictures and blocks of longer ones are filtered so, and their derivatives are those of the
+    filter too, whoever asked first."""
     filters._convolution.cache_clear()
     filters._wide.cache_clear()
     pictures = torch.rand(2, 3, *size)
@@ -88,13 +91,33 @@ def test_a_product_with_a_matrix_is_the_filter(monkeypatch, size, blur):
         by_matrix = blur(pictures).clone()
     wanted = torch.rand_like(pictures)
     slopes = []
-    for longest in (filters.MATRIX_PX, 0):
+    for longest, by_matrix_at_all in ((filters.MATRIX_PX, True), (0, True), (0, False)):
         monkeypatch.setattr(filters, "MATRIX_PX", longest)
+        monkeypatch.setattr(filters, "_by_matrix", lambda images, does=by_matrix_at_all: does)
         leaf = pictures.clone().requires_grad_()
         out = blur(leaf)
         assert (out - by_matrix).abs().max() < 3e-6
         slopes.append(torch.autograd.grad((out * wanted).sum(), leaf)[0])
-    assert (slopes[0] - slopes[1]).abs().max() < 3e-6
+    assert all((slopes[2] - other).abs().max() < 3e-6 for other in slopes[:2])
+
+
+@pytest.mark.parametrize("size", [(30, 44), (31, 45)])
+def test_halving_and_doubling_are_those_of_torch(size):
+    pictures = torch.rand(2, 3, *size)
+    even = F.pad(pictures, (0, size[1] % 2, 0, size[0] % 2), mode="replicate")
+    assert torch.allclose(filters.means_of_four(pictures), F.avg_pool2d(even, 2), atol=1e-6)
+    wanted = F.interpolate(pictures, scale_factor=2, mode="bilinear", align_corners=False)
+    assert torch.allclose(filters.doubled(pictures), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 6, 7])
+def test_medians_leave_nan_out(count):
+    """The lower of both middle values, with numpy and with torch's own."""
+    values = torch.rand(3, count)
+    values[0, ::2] = torch.nan
+    values[1] = torch.nan
+    wanted = values.clone().requires_grad_()
+    assert torch.equal(medians(values).nan_to_num(-1), medians(wanted).detach().nan_to_num(-1))
 
 
 def test_doubling_a_level_keeps_a_linear_field():
