@@ -32,7 +32,7 @@ from magnification import LINES, SCENES, SIZE, by_alpha, take_seed  # noqa: E402
 from magnification_metrics import inner, mean, moving  # noqa: E402
 from magnification_rule import OVER_FLOOR, ROUND_TRIP_ALPHAS, ROUND_TRIP_NOISE, above_floor, floor, strength  # noqa: E402
 from magnification_scenes import Camera, face, scene, seen  # noqa: E402
-from magplus.models.lkmag.prior import reference_level  # noqa: E402
+from magplus.models.lkmag.levels import product, reference_level  # noqa: E402
 from magplus.pipeline.render import render_table  # noqa: E402
 from magplus.pipeline.train.motion import grid  # noqa: E402
 
@@ -41,12 +41,6 @@ CELL_PX, MOTIONS, NOISE = 2, 1000, ROUND_TRIP_NOISE
 FAINT_SNR = 10.0
 SNR_GROUPS = ((0.0, FAINT_SNR), (FAINT_SNR, 20.0), (20.0, 40.0), (40.0, math.inf))
 """Round trips are told by SNR, too: what of their line is knowable at which."""
-
-
-def times(products, vectors):
-    """Symmetric matrices ``(N, 3, h, w)`` of xx, xy, yy times vectors ``(N, 2, h, w)``."""
-    (xx, xy, yy), (x, y) = products.unbind(1), vectors.unbind(1)
-    return torch.stack([xx * x + xy * y, xy * x + yy * y], 1)
 
 
 def other_motions(size):
@@ -61,7 +55,7 @@ def best_linear(motions, information, told, length):
     """Mean of the motion given ``told``, all in cells, and of root mean square ``length`` in px."""
     basis = motions * (length / math.sqrt(len(motions)))
     flat = basis.flatten(1)
-    seen_by = times(information.expand(len(basis), -1, -1, -1), basis).flatten(1)
+    seen_by = product(information.expand(len(basis), -1, -1, -1), basis).flatten(1)
     system = torch.eye(len(basis), dtype=torch.float64) + (flat @ seen_by.T).double()
     weights = torch.linalg.solve(system, (flat @ told.flatten()).double()[:, None]).float()
     return (weights.T @ flat).view(1, *told.shape)
@@ -72,13 +66,13 @@ def root(information, draw):
     xx, xy, yy = information
     determinant = (xx * yy - xy.square()).clamp(min=0).sqrt()
     trace = (xx + yy + 2 * determinant).clamp(min=1e-20).sqrt()
-    return times(torch.stack([xx + determinant, xy, yy + determinant])[None] / trace, draw[None])[0]
+    return product(torch.stack([xx + determinant, xy, yy + determinant])[None] / trace, draw[None])[0]
 
 
 def judged(found, truth, products):
     """``(error, slope)`` of a displacement ``(2, S, S)``."""
     error = inner(found - truth).norm(dim=0).mean() / inner(truth).norm(dim=0).mean()
-    weight = times(products[None], truth[None])[0] * moving(truth)
+    weight = product(products[None], truth[None])[0] * moving(truth)
     return float(error), float((inner(weight) * inner(found)).sum() / (inner(weight) * inner(truth)).sum())
 
 
@@ -90,12 +84,12 @@ def looked_at(network, motions, drawn, seed):
     information = F.avg_pool2d(level.products, CELL_PX)[0] * CELL_PX**2 / (2 * NOISE**2)
     small = F.avg_pool2d(truth[None], CELL_PX)
     draw = torch.randn(small.shape[1:], generator=torch.Generator().manual_seed(seed))
-    told = times(information[None], small)[0] + root(information, draw)
+    told = product(information[None], small)[0] + root(information, draw)
     best = best_linear(motions, information, told, float(small.square().sum(1).mean().sqrt()))
     best = F.interpolate(best, size=truth.shape[-2:], mode="bilinear", align_corners=False)[0]
     reference, frames = seen(drawn, camera, seed=seed)
     ours = network.displacement(network.prepare(reference), frames)[0]
-    snr = float((times(information[None], small) * small).sum().sqrt())
+    snr = float((product(information[None], small) * small).sum().sqrt())
     over = strength(truth) / floor(drawn, camera, seed)
     return snr, over, judged(best, truth, level.products[0]), judged(ours, truth, level.products[0])
 

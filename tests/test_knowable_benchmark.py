@@ -29,7 +29,7 @@ def answer(bench, motions, truth, strength):
     """Of a picture whose texture tells the first direction three times as well as the other."""
     information = strength * torch.tensor([9.0, 1.0, 1.0]).view(3, 1, 1).expand(3, *truth.shape[1:])
     draw = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
-    told = bench.times(information[None], truth[None])[0] + bench.root(information, draw)
+    told = bench.product(information[None], truth[None])[0] + bench.root(information, draw)
     return bench.best_linear(motions, information, told, 0.2)[0]
 
 

@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..filters import continued
-from .prior import Estimate, ReferenceLevel, Unexplained
+from .levels import ReferenceLevel
+from .prior import Estimate, Unexplained
 
 CELL_PX = 4
 """Sides of a cell, in px of the finest level."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..filters import wide_blur
 from .bands import Planes
-from .prior import AROUND_PX, ReferenceLevel
+from .levels import AROUND_PX, ReferenceLevel
 
 DOUBT_PX = 8.0
 """Sigma of the window in which a displacement is told from noise: single pixels cannot be. On still pictures with noise

@@ -19,19 +19,9 @@ from .bands import bands
 from .blocks import SAMPLED
 from .cells import CELL_PX, Cells, Settled, cells_of
 from .doubt import Proposal, believed, judged
+from .levels import ReferenceLevel, coefficients_of, pyramid, reference_level, rounding_noise
 from .light import light_between
-from .prior import (
-    Estimate,
-    ReferenceLevel,
-    Unexplained,
-    by_windows,
-    coefficients_of,
-    pyramid,
-    reference_level,
-    rounding_noise,
-    unexplained,
-    weigh,
-)
+from .prior import Estimate, Unexplained, by_windows, unexplained, weigh
 from .refiner import Refiner, Warps
 from .surveyor import Surveyor
 from .weigher import WindowWeigher

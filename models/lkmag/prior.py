@@ -11,72 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from ..filters import halve, wide_blur
+from ..filters import wide_blur
 from ..medians import medians
-from ..sampling import sample_spline, spline_coefficients, spline_gradient
+from ..sampling import sample_spline
 from .bands import Planes
-from .blocks import SAMPLED, WINDOW_PX, Blocks, noise_in_blocks, pixels_of
+from .blocks import SAMPLED, Blocks, noise_in_blocks
+from .levels import BLOCKS_WINDOW, WINDOWS_PX, ReferenceLevel, product, variances
 from .light import light_between
-
-WINDOWS_PX = (1.2, 2.4, 4.8, 9.6)
-"""Window sigmas at every pyramid level, in that level's px."""
-
-TWICED = 11 / 6
-"""Noise variance of a Gaussian window that is used twice (Tukey's twicing), in parts of that of one use: in two
-dimensions 4 - 4 * 2 / 3 + 1 / 2."""
-
-BLOCKS_WINDOW = WINDOWS_PX.index(WINDOW_PX)
-"""The window whose step is taken off before noise in blocks is looked for."""
-
-AROUND_PX = 64.0
-"""Sigma of the window in which textured places tell how long motion is."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReferenceLevel:
-    """What one pyramid level of the reference contributes; K windows. B is 1, or one reference for every frame."""
-
-    image: Tensor
-    gradient_x: Tensor
-    gradient_y: Tensor
-    products: Tensor
-    """Of both gradients, summed over colours, ``(B, 3, h, w)``: xx, xy, yy."""
-    inverse: Tensor
-    """Damped inverse structure tensor per window, ``(B, K, 3, h, w)``: xx, xy, yy."""
-    eigenvalues: Tensor
-    """Of each window's structure tensor, ``(B, K, 2, h, w)``."""
-    halvings: int
-    """How often the picture was halved: 0 on the finest level."""
-    least_noise: Tensor
-    """Sigma, ``(B, 1, 1, 1)``."""
-
-    def rows(self, kept: slice) -> ReferenceLevel:
-        """A band of the level."""
-        return ReferenceLevel(
-            image=self.image[..., kept, :],
-            gradient_x=self.gradient_x[..., kept, :],
-            gradient_y=self.gradient_y[..., kept, :],
-            products=self.products[..., kept, :],
-            inverse=self.inverse[..., kept, :],
-            eigenvalues=self.eigenvalues[..., kept, :],
-            halvings=self.halvings,
-            least_noise=self.least_noise,
-        )
-
-    @cached_property
-    def texture(self) -> Tensor:
-        """Square of the smallest eigenvalue in the window of `BLOCKS_WINDOW`, ``(B, 1, h, w)``."""
-        return self.eigenvalues[:, BLOCKS_WINDOW, 1:].square()
-
-    @cached_property
-    def texture_around(self) -> Tensor:
-        """Its mean in a window of `AROUND_PX`."""
-        return wide_blur(self.texture, AROUND_PX)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,70 +39,6 @@ class Evidence:
     """Reference minus warped frame, ``(N, 3, h, w)``."""
     noise: Tensor
     """Image noise sigma per frame, ``(N, 1, 1, 1)``."""
-
-
-def rounding_noise(pictures: Tensor) -> Tensor:
-    """Least noise sigma to assume beside references ``(B, 3, H, W)``: the rounding of 8 bits where it shows, else 1e-4.
-
-    Measured noise alone would be zero where two rounded frames agree to the last bit, and every window infinitely sure
-    of a motion that rounding has swallowed.
-    """
-    levels = (pictures * 255).flatten(1)
-    eight_bit = (levels - levels.round()).abs().amax(1) < 1e-3
-    return torch.where(eight_bit, 1 / 255 / math.sqrt(12), 1e-4).to(pictures).view(-1, 1, 1, 1)
-
-
-def pyramid(images: Tensor, levels: int) -> list[Tensor]:
-    """Finest level first; stops early where the next one would be under 12 px."""
-    out = [images]
-    while len(out) < levels and min(out[-1].shape[-2:]) >= 24:
-        out.append(halve(out[-1]))
-    return out
-
-
-def reference_level(image: Tensor, *, damping: float, least_noise: Tensor, halvings: int = 0) -> ReferenceLevel:
-    """Gradients, structure tensors and their inverses of one level ``(B, 3, h, w)``."""
-    gx, gy = spline_gradient(image, 3), spline_gradient(image, 2)
-    products = torch.cat([(gx * gx).sum(1, True), (gx * gy).sum(1, True), (gy * gy).sum(1, True)], 1)
-    tensors = torch.stack([wide_blur(products, sigma) for sigma in WINDOWS_PX], 1)
-    xx, xy, yy = tensors[:, :, 0] + damping, tensors[:, :, 1], tensors[:, :, 2] + damping
-    mean, apart = (xx + yy) / 2, (((xx - yy) / 2).square() + xy * xy).sqrt()
-    return ReferenceLevel(
-        image=image,
-        gradient_x=gx,
-        gradient_y=gy,
-        products=products,
-        inverse=torch.stack([yy, -xy, xx], 2) / (xx * yy - xy * xy)[:, :, None],
-        eigenvalues=torch.stack([mean + apart, (mean - apart).clamp(min=damping)], 2),
-        halvings=halvings,
-        least_noise=least_noise,
-    )
-
-
-def _variances(level: ReferenceLevel, noise: Tensor) -> list[Tensor]:
-    """Variance of each window's displacement for unit image noise, K of ``(N, h, w)`` in px^2.
-
-    Of the reference's slopes those that noise explains say nothing: in flat parts all of them, and a window that took
-    them for texture would be sure of what it makes up.
-    """
-    white = level.halvings == 0
-    correlation = 1.0 if white else 4 * math.pi / 3 * (1 - 4.0**-level.halvings)
-    # Two pictures make the noise of a residual, one that of the slopes.
-    made_up = 3 * (SLOPE_NOISE if white else SLOPE_NOISE_HALVED) * torch.maximum(noise**2 / 2, level.least_noise**2)
-    made_up = made_up[:, 0]
-    variances = []
-    for k, sigma in enumerate(WINDOWS_PX):
-        independent = pixels_of(sigma) / correlation
-        least = made_up * math.sqrt(0.5 / independent) + LEAST_SLOPE
-        parts = [each / torch.maximum(each - made_up, least).square() for each in level.eigenvalues[:, k].unbind(1)]
-        variances.append((parts[0] + parts[1]) * (TWICED / independent))
-    return variances
-
-
-SLOPE_NOISE, SLOPE_NOISE_HALVED = 1.39, 1.03
-"""Squared slope that white noise of unit variance has in a cubic spline, and that it has after one or more halvings, by
-its spectrum. There it is correlated, too: windows lose so much less of it, pi at first and 4 pi / 3 in the end."""
-LEAST_SLOPE = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +102,7 @@ def weigh(level: ReferenceLevel, found: Unexplained, now: Estimate) -> Evidence:
     steps.append(torch.zeros_like(steps[0]))
     local = wide_blur(found.residual.square().mean(1, keepdim=True), RESIDUAL_PX).clamp(min=0)
     power, times = torch.maximum(local, found.noise**2)[:, 0], found.blocks.times.unbind(1)
-    variance = [each * power * more for each, more in zip(_variances(level, found.noise), times, strict=True)]
+    variance = [each * power * more for each, more in zip(variances(level, found.noise), times, strict=True)]
     expected, stacked = torch.stack([*variance, now.error], 1), torch.stack(steps, 1)
     return Evidence(
         steps=stacked,
@@ -250,12 +132,6 @@ def _twiced(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
 def window_step(level: ReferenceLevel, k: int, moments: Tensor) -> Tensor:
     """Lucas and Kanade's step in window ``k``, ``(N, 2, h, w)`` in px, from `moments_of` a residual."""
     return product(level.inverse[:, k], wide_blur(moments, WINDOWS_PX[k]))
-
-
-def product(matrices: Tensor, vectors: Tensor) -> Tensor:
-    """Symmetric matrices ``(N, 3, h, w)`` of xx, xy, yy times vectors ``(N, 2, h, w)``."""
-    (xx, xy, yy), (x, y) = matrices.unbind(1), vectors.unbind(1)
-    return torch.stack([torch.addcmul(xx * x, xy, y), torch.addcmul(xy * x, yy, y)], 1)
 
 
 def _noise_sigma(level: ReferenceLevel, residual: Tensor) -> Tensor:
@@ -343,8 +219,3 @@ def weighed(values: Tensor, weights: Sequence[Tensor]) -> Tensor:
 def trust_logits(error: Tensor) -> Tensor:
     """Logits ``(N, K, h, w)`` whose softmax weights go with the inverse expected error to the power `TRUST`."""
     return -TRUST * (error + 1e-8).log()
-
-
-def coefficients_of(levels: Sequence[Tensor]) -> list[Tensor]:
-    """Spline coefficients of every pyramid level."""
-    return [spline_coefficients(level) for level in levels]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..filters import gaussian_blur, wide_blur
 from .cells import CELL_PX, Cells, Sums
-from .prior import SLOPE_NOISE, SLOPE_NOISE_HALVED, product
+from .levels import SLOPE_NOISE, SLOPE_NOISE_HALVED, product
 
 FINE_CELLS, COARSE_CELLS, FAITHFUL_CELLS = (1.0, 2.0, 4.0, 8.0), (1.0, 4.0), (1.0, 2.5)
 """Sigmas, in cells, of the windows on the finest level, on the next one, and of those on the finest that keep to small
@@ -25,7 +25,7 @@ motions where a texture tells one direction only."""
 TYPICAL = FINE_CELLS.index(4.0)
 """The window by whose step and error the others are counted."""
 COARSE_CORRELATION = 3.14
-"""Times as much noise as if that of the coarser level were white (`prior.SLOPE_NOISE_HALVED`)."""
+"""Times as much noise as if that of the coarser level were white (`levels.SLOPE_NOISE_HALVED`)."""
 AROUND_CELLS = 10.0
 """Sigma of the neighbourhood in which a typical motion and its error are told."""
 STEADY_CELLS = 4.0

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from ..filters import doubled, means_of_four
 from .doubt import Proposal
-from .prior import WINDOWS_PX, Evidence, trust_logits
+from .levels import WINDOWS_PX
+from .prior import Evidence, trust_logits
 
 DILATIONS = (1, 2, 4, 2, 1)
 MAX_CORRECTION_PX = 0.25

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...models.filters import halve
-from ...models.lkmag.prior import WINDOWS_PX, moments_of, reference_level, rounding_noise, window_step
+from ...models.lkmag.levels import WINDOWS_PX, reference_level, rounding_noise
+from ...models.lkmag.prior import moments_of, window_step
 from .scenes import Batch
 
 BORDER_PX = 4

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ...models.lkmag import arch
+from ...models.lkmag.levels import product
 from ...models.lkmag.network import LKMag
-from ...models.lkmag.prior import product
 from ...models.lkmag.surveyor import Surveyor
 from .pieces import PieceRecipe, PieceTrainer
 from .surveys import Surveys, piece, turned

@@ -18,8 +18,8 @@ from ...models.checkpoint import write_state
 from ...models.filters import gaussian_blur
 from ...models.lkmag import arch
 from ...models.lkmag.cells import CELL_PX, Cells, Sums
+from ...models.lkmag.levels import WINDOWS_PX, ReferenceLevel, reference_level
 from ...models.lkmag.network import LKMag
-from ...models.lkmag.prior import WINDOWS_PX, ReferenceLevel, reference_level
 from .cameras import taken
 from .motion import MAX_STRAIN, Motion, grid, random_motion, strain
 from .scenes import OVERLAP, disc

@@ -9,9 +9,10 @@ from magplus.models.filters import gaussian_blur
 from magplus.models.lkmag import arch
 from magplus.models.lkmag.blocks import Blocks
 from magplus.models.lkmag.doubt import liberties, powers
+from magplus.models.lkmag.levels import reference_level, rounding_noise
 from magplus.models.lkmag.light import light_between
 from magplus.models.lkmag.network import LKMag
-from magplus.models.lkmag.prior import Estimate, by_windows, reference_level, rounding_noise, unexplained
+from magplus.models.lkmag.prior import Estimate, by_windows, unexplained
 from magplus.models.lkmag.refiner import Refiner
 from magplus.models.lkmag.weigher import WindowWeigher
 from magplus.models.sampling import pixel_grid, spline_coefficients

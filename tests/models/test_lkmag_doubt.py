@@ -6,7 +6,7 @@ from magplus.models.filters import gaussian_blur
 from magplus.models.lkmag import arch
 from magplus.models.lkmag.blocks import noise_in_blocks
 from magplus.models.lkmag.doubt import Proposal, judged, weak_beside_codec
-from magplus.models.lkmag.prior import reference_level
+from magplus.models.lkmag.levels import reference_level
 
 SIZE = 128
 WINDOWS = (1.2, 2.4, 4.8, 9.6)
