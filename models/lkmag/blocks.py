@@ -33,6 +33,10 @@ is 2 to 25, less where most blocks are left out."""
 TOO_COARSE = 40.0
 """And less than so many times, for sure up to three quarters of it: the rounding of a picture that was enlarged, which
 hides no motion, leaves 40 to 280 times as much."""
+LEAST_TYPICAL = 0.15 / 255
+"""And if half of its places show more than this root mean square, for sure from 1.4 times as much on. Clips through a
+codec show 0.4 to 2 levels of 8 bits; a magnified clip that is enlarged, as a driver is for a generator, 0.09 to 0.13,
+coarse as its pixels are."""
 UNEVEN = 4.0
 """And if the mean square of its power is at most so many times the squared mean, for sure up to one less. Through a
 codec it is 1.3 to 3, beside what something large uncovers 2.5 to 25."""
@@ -89,7 +93,8 @@ def _all_over(coarse: Tensor, power: Tensor) -> Tensor:
     typical = _typical(coarse.where(power >= quarter[:, None, None], torch.nan))
     uneven = power.square().mean((1, 2)) / (power.mean((1, 2)).square() + LEAST**4)
     coarse_enough = (typical - ALL_OVER).clamp(0, 1) * (4 - 4 * typical / TOO_COARSE).clamp(0, 1)
-    return coarse_enough * (UNEVEN - uneven).clamp(0, 1)
+    strong_enough = (half / LEAST_TYPICAL**2 - 1).clamp(0, 1)
+    return coarse_enough * strong_enough * (UNEVEN - uneven).clamp(0, 1)
 
 
 def _typical(values: Tensor) -> Tensor:

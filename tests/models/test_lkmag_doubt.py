@@ -26,6 +26,8 @@ def surely_a_codecs(left):
 def test_a_codecs_noise_is_told_from_all_other():
     assert surely_a_codecs(noise(4)) == 1
     assert surely_a_codecs(noise(8, 0.005) + noise(1, 0.01)) == 1
+    assert surely_a_codecs(noise(4, 1e-3)) == 1
+    assert surely_a_codecs(noise(4, 5e-4)) == 0, "a magnified clip, enlarged: weaker than any codec's"
     assert surely_a_codecs(noise(1)) == 0, "white"
     assert surely_a_codecs(0 * noise()) == 0, "nothing at all"
     uncovered = torch.zeros(1, 3, SIZE, SIZE)
