@@ -11,8 +11,7 @@ from ..checks import check_picture
 from ..contracts import DriveResult, Framing, Guides
 from ..errors import MagPlusError
 from ..geometry import FaceBox, Similarity, between
-from ..lkmag.arch import builtin
-from ..lkmag.network import LKState
+from ..lkmag.network import LKMag, LKState
 from ..sampling import spline_coefficients
 from ..warp import border_window, box_window, carry, warp_by
 
@@ -56,7 +55,8 @@ class FlowTransfer:
     guide_names = frozenset({"source_box", "driving_box", "motion_strength"})
 
     def __init__(self) -> None:
-        self._estimator = builtin()
+        # The closed form alone: a trained magnifier leaves still what may be noise, and here motion is passed on.
+        self._estimator = LKMag()
 
     def encode_source(self, sources: Tensor, guides: Guides) -> FlowSource:
         """Spline of the portrait ``(1, 3, H, W)``; needs the guide ``source_box``."""

@@ -31,6 +31,7 @@ WEAK_PX = 0.5
 PAIRED = (
     ("direct, gain auto", "Mag + DeMag auto"),
     ("direct, gain by region", "Mag + DeMag by region"),
+    ("direct, gain by region", "Mag + DeMag auto"),
     ("direct, gain auto", "Mag + DeMag by region"),
     ("Mag + DeMag auto", "Mag + DeMag by region"),
     ("direct, gain auto", "direct, gain by region"),
