@@ -20,7 +20,7 @@ from magplus.models.flowmag import magnifier as fast  # noqa: E402
 from magplus.models.flowmag.folded import fold_norms  # noqa: E402
 from magplus.models.fold import channels_last  # noqa: E402
 from magplus.models.precision import has_bfloat16  # noqa: E402
-from timing import compare, table  # noqa: E402
+from timing import compare, magnified, table  # noqa: E402
 
 FRAMES = 4
 ALPHA = 8.0
@@ -31,13 +31,6 @@ def official(network, reference, frames, layout=torch.contiguous_format):
     alpha = torch.tensor([ALPHA])
     reference = reference[None].contiguous(memory_format=layout)
     return lambda: torch.cat([network(reference, f.contiguous(memory_format=layout), alpha) for f in frames.split(1)])
-
-
-def ours(network, reference, frames, batch, dtype=torch.float32):
-    """Our loop, `batch` frames at a time."""
-    magnifier = fast.FlowMag(network, dtype)
-    state = magnifier.prepare(reference, ALPHA)
-    return lambda: torch.cat([magnifier.run(state, part) for part in frames.split(batch)])
 
 
 @torch.no_grad()
@@ -55,11 +48,11 @@ def main():
         "+ channels last": official(
             channels_last(fold_norms(flowmag_files.plain())), reference, frames, torch.channels_last
         ),
-        "+ reference and alpha once per clip": ours(plain, reference, frames, 1),
-        f"+ batches of {batch} (shipped)": ours(plain, reference, frames, FRAMES),
+        "+ reference and alpha once per clip": magnified(fast.FlowMag(plain), reference, frames, ALPHA, 1),
+        f"+ batches of {batch} (shipped)": magnified(fast.FlowMag(plain), reference, frames, ALPHA, FRAMES),
     }
     if has_bfloat16():
-        ways["+ bfloat16"] = ours(plain, reference, frames, FRAMES, torch.bfloat16)
+        ways["+ bfloat16"] = magnified(fast.FlowMag(plain, torch.bfloat16), reference, frames, ALPHA, FRAMES)
     exact = ways["official work per frame"]()
     seconds = compare(ways)
     print(f"FlowMag, {side} x {side}, one thread, processor seconds")

@@ -16,7 +16,7 @@ import conftest  # noqa: E402, F401 - loads the checkout as the package
 import synth  # noqa: E402
 from magplus.models.lkmag import arch  # noqa: E402
 from magplus.models.lkmag.network import LKMag  # noqa: E402
-from timing import compare, table  # noqa: E402
+from timing import compare, magnified, table  # noqa: E402
 
 FRAMES, ALPHA, NOISE = 4, 8.0, 0.01
 
@@ -30,12 +30,6 @@ def pictures(side):
     return noisy[0], noisy[1:]
 
 
-def magnified(magnifier, reference, frames, batch):
-    """What it does to every frame of a clip, so many at once; the reference's own part is done before."""
-    state = magnifier.prepare(reference, ALPHA)
-    return lambda: torch.cat([magnifier.run(state, part) for part in frames.split(batch)])
-
-
 @torch.no_grad()
 def main():
     """Print the table."""
@@ -46,10 +40,10 @@ def main():
     without = LKMag(weigher=whole.weigher, refiner=whole.refiner)
     seconds = compare(
         {
-            "as it ships, frame by frame": magnified(whole, reference, frames, 1),
-            f"as it ships, {FRAMES} frames at once": magnified(whole, reference, frames, FRAMES),
-            "without survey": magnified(without, reference, frames, FRAMES),
-            "without networks": magnified(LKMag(), reference, frames, FRAMES),
+            "as it ships, frame by frame": magnified(whole, reference, frames, ALPHA, 1),
+            f"as it ships, {FRAMES} frames at once": magnified(whole, reference, frames, ALPHA, FRAMES),
+            "without survey": magnified(without, reference, frames, ALPHA, FRAMES),
+            "without networks": magnified(LKMag(), reference, frames, ALPHA, FRAMES),
         }
     )
     print(f"lkmag, {side} x {side}, one thread, processor seconds")

@@ -3,7 +3,15 @@
 import time
 from collections.abc import Callable, Mapping
 
+import torch
+
 ROUNDS = 5
+
+
+def magnified(magnifier, reference, frames, alpha: float, batch: int) -> Callable[[], torch.Tensor]:
+    """What a magnifier does to every frame of a clip, so many at once; the reference's own part is done before."""
+    state = magnifier.prepare(reference, alpha)
+    return lambda: torch.cat([magnifier.run(state, part) for part in frames.split(batch)])
 
 
 def compare(ways: Mapping[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, float]:

@@ -101,12 +101,21 @@ def _mirror(images: Tensor, before: int, after: int, dim: int) -> Tensor:
     return images.index_select(dim, torch.minimum(index, period - index))
 
 
-def gaussian_taps(sigma: float) -> list[float]:
+@lru_cache(maxsize=256)
+def gaussian_taps(sigma: float) -> tuple[float, ...]:
     """Right half of a normalised Gaussian, cut at 3 sigma."""
     radius = max(1, math.ceil(3 * sigma))
-    values = [math.exp(-0.5 * (k / sigma) ** 2) for k in range(radius + 1)]
-    norm = values[0] + 2 * sum(values[1:])
-    return [value / norm for value in values]
+    return summing_to_one([math.exp(-0.5 * (k / sigma) ** 2) for k in range(radius + 1)])
+
+
+def summing_to_one(taps: Sequence[float]) -> tuple[float, ...]:
+    """Taps as for `convolve_symmetric`, normalised, in whole parts of 2^-22: float32 holds every partial sum of them.
+
+    So what is 0 or 1 all over a kernel stays so to the last bit, in whatever order sums are made: masks do.
+    """
+    norm = taps[0] + 2 * sum(taps[1:])
+    sides = [round(tap / norm * 2**22) / 2**22 for tap in taps[1:]]
+    return (1 - 2 * sum(sides), *sides)
 
 
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:

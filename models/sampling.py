@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .filters import convolve_symmetric, wide_blur
+from .filters import convolve_symmetric, summing_to_one, wide_blur
 
 _POLE = math.sqrt(3) - 2
-_TAPS = [math.sqrt(3) * _POLE**k for k in range(13)]
+_TAPS = summing_to_one([math.sqrt(3) * _POLE**k for k in range(13)])
 """Inverse of the sampled cubic B-spline (1/6, 4/6, 1/6), cut where it falls below 3e-7."""
 
 

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 BAND_PX = 2**18
 """Pixels of a band: pictures up to 512 x 512 are one."""
@@ -34,18 +35,22 @@ P = TypeVar("P", bound="Planes")
 
 @dataclass(frozen=True, kw_only=True)
 class Planes:
-    """Tensors ``(..., h, w)`` of one picture, which are cut and joined alike."""
+    """Tensors ``(..., h, w)`` of one picture, which are cut and joined alike; what has one row is the same all over."""
 
     def at(self: P, rows: slice, columns: slice = slice(None)) -> P:
         """A band, or another part."""
-        return type(self)(**{name: values[..., rows, columns] for name, values in _tensors(self)})
+        return replace(self, **{name: values[..., rows, columns] for name, values in _planes(self)})
 
     @classmethod
     def joined(cls: type[P], parts: Sequence[P]) -> P:
         """Bands that make up a picture, from above."""
-        rows = [dict(_tensors(part)) for part in parts]
-        return cls(**{name: torch.cat([row[name] for row in rows], -2) for name in rows[0]})
+        # Told by the first band, for the last one may be a single row.
+        names = [name for name, _ in _planes(parts[0])]
+        return replace(parts[0], **{name: torch.cat([getattr(part, name) for part in parts], -2) for name in names})
 
 
-def _tensors(planes: Planes) -> Iterator[tuple[str, Any]]:
-    return ((field.name, getattr(planes, field.name)) for field in fields(planes))
+def _planes(planes: Planes) -> Iterator[tuple[str, Tensor]]:
+    for field in fields(planes):
+        values = getattr(planes, field.name)
+        if isinstance(values, Tensor) and values.shape[-2] > 1:
+            yield field.name, values

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..filters import halve, wide_blur
 from ..sampling import spline_coefficients, spline_gradient
+from .bands import Planes
 from .blocks import WINDOW_PX, pixels_of
 
 WINDOWS_PX = (1.2, 2.4, 4.8, 9.6)
@@ -30,7 +31,7 @@ AROUND_PX = 64.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReferenceLevel:
+class ReferenceLevel(Planes):
     """What one pyramid level of the reference contributes; K windows. B is 1, or one reference for every frame."""
 
     image: Tensor
@@ -46,19 +47,6 @@ class ReferenceLevel:
     """How often the picture was halved: 0 on the finest level."""
     least_noise: Tensor
     """Sigma, ``(B, 1, 1, 1)``."""
-
-    def rows(self, kept: slice) -> ReferenceLevel:
-        """A band of the level."""
-        return ReferenceLevel(
-            image=self.image[..., kept, :],
-            gradient_x=self.gradient_x[..., kept, :],
-            gradient_y=self.gradient_y[..., kept, :],
-            products=self.products[..., kept, :],
-            inverse=self.inverse[..., kept, :],
-            eigenvalues=self.eigenvalues[..., kept, :],
-            halvings=self.halvings,
-            least_noise=self.least_noise,
-        )
 
     @cached_property
     def texture(self) -> Tensor:

@@ -217,7 +217,7 @@ class LKMag(nn.Module):
         for rows, kept in bands(*level.image.shape[-2:]):
             near = now.at(rows)
             with torch.no_grad():
-                evidence = weigh(level.rows(rows), left.rows(rows), near)
+                evidence = weigh(level.at(rows), left.at(rows), near)
             found.append(by_windows(evidence, near, may_stay=self.may_stay or not finest).at(kept))
             if finest and aside is not None:
                 plain.append(by_windows(evidence, near, may_stay=False).at(kept))
@@ -255,7 +255,7 @@ class LKMag(nn.Module):
         """What the refiner makes of them, the whole of which it learns by; `render` takes a part."""
         if self.refiner is None:
             return warps.blended()
-        parts = [self.refiner(warps.rows(rows))[..., kept, :] for rows, kept in bands(*warps.moved.shape[-2:])]
+        parts = [self.refiner(warps.at(rows))[..., kept, :] for rows, kept in bands(*warps.moved.shape[-2:])]
         return torch.cat(parts, 2)
 
     def warps(

@@ -52,7 +52,7 @@ class Estimate(Planes):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unexplained:
+class Unexplained(Planes):
     """What is left of a reference minus the warped frame, and the noise that it shows."""
 
     residual: Tensor
@@ -62,15 +62,6 @@ class Unexplained:
     noise: Tensor
     """Sigma per frame, ``(N, 1, 1, 1)``."""
     blocks: Blocks
-
-    def rows(self, kept: slice) -> Unexplained:
-        """A band of it."""
-        return Unexplained(
-            residual=self.residual[..., kept, :],
-            moments=self.moments[..., kept, :],
-            noise=self.noise,
-            blocks=self.blocks,
-        )
 
 
 def gather_evidence(level: ReferenceLevel, frame_coefficients: Tensor, grid: Tensor, now: Estimate) -> Evidence:

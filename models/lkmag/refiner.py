@@ -10,6 +10,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..filters import continued, gaussian_blur
+from .bands import Planes
 
 DILATIONS = (1, 2, 4, 1)
 BANDS_PX = (0.7, 1.4, 2.8)
@@ -25,7 +26,7 @@ _BLOCK = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Warps:
+class Warps(Planes):
     """Reference and frame, brought to where the magnified material points stand."""
 
     still: Tensor
@@ -51,18 +52,6 @@ class Warps:
     def blended(self) -> Tensor:
         """The prior's picture."""
         return torch.lerp(self.still, self.moved, self.blend)
-
-    def rows(self, kept: slice) -> Warps:
-        """A band of them."""
-        return Warps(
-            still=self.still[..., kept, :],
-            moved=self.moved[..., kept, :],
-            motion=self.motion[..., kept, :],
-            alpha=self.alpha if self.alpha.shape[-2] == 1 else self.alpha[..., kept, :],
-            blend=self.blend[..., kept, :],
-            changed=self.changed[..., kept, :],
-            noise=self.noise,
-        )
 
 
 class Refiner(nn.Module):

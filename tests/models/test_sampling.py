@@ -101,6 +101,13 @@ def test_a_product_with_a_matrix_is_the_filter(monkeypatch, size, blur):
     assert all((slopes[2] - other).abs().max() < 3e-6 for other in slopes[:2])
 
 
+@pytest.mark.parametrize("size", [(40, 96), (161, 300)])
+@pytest.mark.parametrize("blur", [sampling.spline_coefficients, *(lambda x, s=s: filters.gaussian_blur(x, s)
+                                                                 for s in (0.7, 1.2, 2.4, 5.6))])  # fmt: skip
+def test_a_masks_one_stays_one_to_the_last_bit(size, blur):
+    assert (blur(torch.ones(1, 1, *size)) == 1).all()
+
+
 @pytest.mark.parametrize("size", [(30, 44), (31, 45)])
 def test_halving_and_doubling_are_those_of_torch(size):
     pictures = torch.rand(2, 3, *size)
